@@ -1,0 +1,1 @@
+"""What a context may ask and change about itself: interrupts, bottom halves, preemption."""

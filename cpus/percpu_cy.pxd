@@ -1,0 +1,121 @@
+"""A processor: its per-CPU area, the process that is it now, and the preemption point."""
+
+from cpus.atomic cimport u8, u16, u32, u64, s32
+from cpus.segment_cy cimport NR_CPUS, NR_SLOTS
+
+cdef enum:
+    # cpu_area.pending: the low 16 bits count the handlers that want or have this CPU
+    PENDING_HANDLERS = 0xffff
+    PENDING_SOFTIRQ = 1 << 16      # a softirq is raised
+    PENDING_RESCHED = 1 << 17      # the running task must give way (need_resched)
+    PENDING_STOP = 1 << 18         # the machine is powered off
+
+    # preempt_count, the layout of 2.6
+    PREEMPT_OFFSET = 1
+    PREEMPT_MASK = 0xff
+    SOFTIRQ_OFFSET = 0x100
+    SOFTIRQ_MASK = 0xff00
+    HARDIRQ_OFFSET = 0x10000
+    HARDIRQ_MASK = 0xfff0000
+
+    HELD_LOCKS = 48
+
+    SLOT_FREE = 0
+    SLOT_LIVE = 1
+    SLOT_DEAD = 2
+
+    KIND_MONITOR = 0
+    KIND_CPU = 1
+    KIND_HANDLER = 2
+    KIND_DEVICE = 3
+
+    CPU_OFFLINE = 0
+    CPU_ONLINE = 1
+    CPU_DEAD = 2
+
+cdef public struct held_lock:
+    u64 lock              # native address of the lock word's struct
+    u32 site              # where it was taken
+    u32 flags             # 1 = read side of an rwlock
+
+cdef public struct process_slot:
+    # the gate: written by the process itself, read by handlers (pairs with cpu_area.pending)
+    u64 inside            # 1 while this process is inside a kernel call
+    u64 interrupted       # slot + 1 that this process pushed aside in `runner`, 0 = none
+    u64 counted_cpu       # cpu + 1 in whose `pending` this process is counted, 0 = none
+    u64 saved_preempt     # preempt_count + 1 of the context that it interrupted, 0 = none
+    # what the process waits for and holds: read by deadlock search, reports, recovery
+    u64 waiting_lock      # native address of the lock that it waits for
+    u64 parked            # native address of the futex word that it sleeps on
+    u32 waiting_site
+    u32 waiting_flags     # 1 = wants the read side
+    u32 nr_held
+    u32 pad
+    held_lock held[48]
+    # written by the monitor
+    u32 state             # SLOT_*
+    u32 generation
+    u32 pid               # the host's
+    u32 kind              # KIND_*
+    u32 cpu               # whose own process it is (KIND_CPU), else the CPU it last was
+    u32 schedstat_fd      # in every process the same number: /proc/<pid>/schedstat; 0 = none
+    char name[24]
+
+cdef public struct cpu_area:
+    # any process, by atomic operations
+    u64 pending
+    u64 runner            # slot + 1 of the process that is this CPU now
+    u64 halted            # 1 while the CPU's own process waits on its semaphore
+    u64 softirq_pending   # bit per softirq; only its CPU sets and clears
+    u64 requested_ns      # machine_ns() of the oldest unserved request; the timer's nudge reads it
+    u64 nr_messages       # waiting in the CPU's control pipe
+    u64 nr_queued         # tasks on its run queue
+    u64 pad0
+    # only the process that is this CPU (`runner`), inside a call
+    u64 irqs_off
+    u64 preempt_count
+    u64 current           # native address of the task_struct that runs, 0 = idle
+    u64 event_head        # records ever written to this CPU's event ring
+    u64 nr_calls_interrupted
+    u64 nr_switches
+    u64 state             # CPU_*; written by the monitor and by boot
+    u64 number
+
+cdef cpu_area *cpu_areas           # [NR_CPUS]
+cdef process_slot *process_slots   # [NR_SLOTS]
+cdef cpu_area *this_cpu            # the CPU that this process is, or was last
+cdef process_slot *this_process
+cdef u64 this_slot                 # index of this_process + 1: the number in `runner` and in lock words
+cdef u64 pending_ignored           # what `pending` may show without this process taking the slow path
+
+# Enter a kernel call: publish it, then pass the preemption point. On an exception `inside` is 0.
+cdef int enter() except -1
+# The same at the head of a call that may sleep: raises SleepingInAtomic (on_bug='raise') when the
+# context forbids it; `what` is the callee's name for the report.
+cdef int enter_sleeping(const char *what) except -1
+# Leave a kernel call and wake who waits for it. Never raises: what it meets, the next enter raises.
+cdef void leave() noexcept
+# Inside a long call or a lock wait: stand still while a handler wants this CPU and interrupts are
+# on. Serves nothing else. The caller may find per-CPU state changed.
+cdef void stand_still_point() noexcept
+# Leave for a call out to Python from inside a call, and come back.
+cdef void call_out() noexcept
+cdef int come_back() except -1
+
+cdef u64 irq_save() noexcept               # inside a call
+cdef void irq_restore(u64 flags) noexcept  # inside a call; passes a safe point
+cdef bint may_sleep_here() noexcept        # inside a call: not atomic, interrupts on
+cdef bint in_task() noexcept               # this process is its CPU, no interrupt, a task is current
+cdef void set_pending(cpu_area *cpu, u64 bits) noexcept   # and wake the CPU if it is halted
+cdef void wake_cpu(cpu_area *cpu) noexcept                # post its semaphore if it is halted
+cdef void raise_softirq_pending(u64 nr) noexcept          # on this CPU, inside a call
+
+# The gate of a process that is not a CPU of its own: an interrupt handler, or the sender of an
+# inter-processor interrupt. Returns 0, or -1 when that CPU is not online.
+cdef int gate_acquire(u64 cpu) noexcept
+cdef void gate_release() noexcept
+
+# A lock word: process slot + 1 in bits 0-7, its generation in bits 8-30, bit 31 = someone is parked.
+cdef u32 owner_word() noexcept                   # of this process
+cdef process_slot *owner_slot(u32 word) noexcept # NULL: nobody, or a process that is gone
+cdef bint owner_dead(u32 word) noexcept

@@ -1,0 +1,183 @@
+"""Build smpmm: what is compiled and what is a package is read from the tree.
+
+One rule, no list: a file whose name ends in `_cy.py` is an extension module, a folder with
+an `__init__.py` below cpus, interrupts, smpmm or tools is a package. The folder `tools` is
+installed as `smpmm_tools`. What does not compile does not keep the rest from being built.
+
+Environment:
+    SMPMM_PLAIN_GATE=1       compile with -DSMPMM_PLAIN_GATE (a variant for one stress test;
+                             give it a --build-lib and a --build-temp of its own)
+    SMPMM_SKIP_EXTENSIONS=1  compile nothing: `make` does it in a step of its own
+"""
+
+import fcntl
+import os
+import platform
+import shutil
+import sys
+import time
+from pathlib import Path
+
+from setuptools import Extension, find_packages, setup
+from setuptools.command.build_ext import build_ext
+from setuptools.errors import CompileError
+
+FOLDERS = {"cpus": "cpus", "interrupts": "interrupts", "smpmm": "smpmm", "smpmm_tools": "tools"}
+MACHINES = {"x86_64", "amd64", "aarch64", "arm64"}
+COMPILE_ARGS = ["-O2", "-g", "-Wall", "-Werror=incompatible-pointer-types"]
+DIRECTIVES = {
+    "language_level": "3",
+    "boundscheck": False,
+    "wraparound": False,
+    "cdivision": True,
+    "initializedcheck": False,
+}
+
+
+class Module(Extension):
+    """An extension module that can be a member of a set: cythonize keeps one of failures."""
+
+    __hash__ = object.__hash__
+
+
+def check_host() -> None:
+    if not sys.platform.startswith("linux") or platform.machine().lower() not in MACHINES:
+        sys.exit(
+            "smpmm runs on Linux on x86-64 and aarch64 only; "
+            f"this host is {platform.system()} on {platform.machine()}."
+        )
+
+
+def packages() -> list[str]:
+    found = []
+    for package, folder in FOLDERS.items():
+        if Path(folder, "__init__.py").exists():
+            found += [package, *(f"{package}.{sub}" for sub in find_packages(folder))]
+    return found
+
+
+def extensions() -> list[Module]:
+    if os.environ.get("SMPMM_SKIP_EXTENSIONS") == "1":
+        return []
+    args = list(COMPILE_ARGS)
+    if os.environ.get("SMPMM_PLAIN_GATE") == "1":
+        args.append("-DSMPMM_PLAIN_GATE")
+    return [
+        Module(
+            ".".join((package, *path.relative_to(folder).with_suffix("").parts)),
+            [str(path)],
+            include_dirs=["cpus"],
+            extra_compile_args=args,
+        )
+        for package, folder in FOLDERS.items()
+        for path in sorted(Path(folder).rglob("*_cy.py"))
+    ]
+
+
+class BuildExt(build_ext):
+    """Translate and compile in parallel, go on after a failure, never half-write a binary.
+
+    Whatever this build makes is dated back to its beginning, so a source that is edited
+    while it runs is newer than the binary and is compiled again by the next one.
+    """
+
+    user_options = [*build_ext.user_options, ("only=", None, "compile modules named *TEXT* only")]
+
+    def initialize_options(self) -> None:
+        super().initialize_options()
+        self.only = None
+
+    def finalize_options(self) -> None:
+        super().finalize_options()
+        self.parallel = self.parallel or os.cpu_count()
+        if self.inplace:    # apart from build/lib.*, which goes into wheels as it is
+            self.build_lib = os.path.join("build", "inplace")
+
+    def run(self) -> None:
+        if self.only:
+            self.extensions = [e for e in self.extensions if self.only in e.name]
+            if not self.extensions:
+                sys.exit(f"--only {self.only}: no compiled module has this in its name")
+        if self.inplace and not self.only and self.extensions:
+            self._remove_orphans()
+        if not self.extensions:
+            return
+        os.environ.setdefault("CC", "gcc")
+        os.makedirs("build", exist_ok=True)
+        with open("build/.lock", "w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            self._failed: list[str] = []
+            started_ns = time.time_ns()
+            self._translate(started_ns)
+            super().run()
+            for ext in self.extensions:
+                self._date_back(self._built_path(ext), started_ns)
+            if self.inplace:
+                self._publish()
+        if self._failed:
+            sys.exit("not compiled: " + ", ".join(sorted(self._failed)))
+
+    def _translate(self, started_ns: int) -> None:
+        from Cython.Build import cythonize
+
+        nthreads = min(os.cpu_count() or 1, len(self.extensions))
+        done = {
+            ext.name: ext
+            for ext in cythonize(
+                list(self.extensions),
+                build_dir="build/cython",
+                compiler_directives=DIRECTIVES,
+                nthreads=nthreads if nthreads > 1 else 0,
+                exclude_failures=True,
+            )
+        }
+        self._failed += [ext.name for ext in self.extensions if ext.name not in done]
+        self.extensions = [ext for ext in self.extensions if ext.name in done]
+        for ext in self.extensions:
+            ext.sources, ext.depends = done[ext.name].sources, done[ext.name].depends
+            self._date_back(ext.sources[0], started_ns)
+
+    def build_extension(self, ext: Module) -> None:
+        try:
+            super().build_extension(ext)
+        except CompileError as error:
+            self.warn(f"{ext.name}: {error}")
+            self._failed.append(ext.name)
+
+    def copy_extensions_to_source(self) -> None:
+        """Do nothing: `_publish` does it once the dates are right."""
+
+    def _built_path(self, ext: Module) -> str:
+        return os.path.join(self.build_lib, self.get_ext_filename(self.get_ext_fullname(ext.name)))
+
+    def _publish(self) -> None:
+        for ext in self.extensions:
+            if ext.name in self._failed:
+                continue
+            package, _, _ = ext.name.rpartition(".")
+            built = self._built_path(ext)
+            folder = self.get_finalized_command("build_py").get_package_dir(package)
+            target = os.path.join(folder, os.path.basename(built))
+            if not os.path.exists(target) or os.stat(target).st_mtime != os.stat(built).st_mtime:
+                shutil.copy2(built, target + ".new")
+                os.replace(target + ".new", target)
+
+    def _remove_orphans(self) -> None:
+        for folder in FOLDERS.values():
+            for binary in Path(folder).rglob("*_cy.*.so"):
+                if not binary.with_name(binary.name.split(".")[0] + ".py").exists():
+                    binary.unlink()
+
+    @staticmethod
+    def _date_back(path: str, started_ns: int) -> None:
+        if os.path.exists(path) and os.stat(path).st_mtime_ns > started_ns:
+            os.utime(path, ns=(started_ns, started_ns))
+
+
+check_host()
+setup(
+    packages=packages(),
+    package_dir={"smpmm_tools": "tools"},
+    ext_modules=extensions(),
+    cmdclass={"build_ext": BuildExt},
+)

@@ -13,10 +13,13 @@ CC := gcc
 endif
 export CC
 
-FOLDERS := $(wildcard cpus interrupts smpmm tools)
+FOLDERS := $(patsubst %/__init__.py,%,$(wildcard $(addsuffix /__init__.py,cpus interrupts smpmm tools)))
 COMPILED := $(if $(FOLDERS),$(shell find $(FOLDERS) -name '*_cy.py'))
 HEADERS := $(if $(FOLDERS),$(shell find $(FOLDERS) -name '*.pxd' -o -name '*.h'))
 MISSING := $(strip $(foreach source,$(COMPILED),$(if $(wildcard $(source:.py=.*.so)),,missing)))
+
+# The stamp of the environment holds the folders that it was told of.
+MOVED := $(if $(wildcard $(VENV)/.run),$(if $(filter-out $(file <$(VENV)/.run),$(FOLDERS)),missing))
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
@@ -57,7 +60,7 @@ clean:  ## remove the environment and everything built
 	[ -z "$(FOLDERS)" ] || find $(FOLDERS) -name '*.so' -exec rm -f {} +
 
 # The environment. pip runs only when there is none or pyproject.toml has changed.
-$(VENV)/.run: pyproject.toml
+$(VENV)/.run: pyproject.toml $(MOVED)
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit(1)' || { echo \
 	  "smpmm needs Python 3.11 or later, and $(PYTHON) is not: try make PYTHON=python3.12" >&2; exit 1; }
 	@command -v $(firstword $(CC)) >/dev/null || { echo \
@@ -71,7 +74,7 @@ $(VENV)/.run: pyproject.toml
 	@$(BIN)/python -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["build-system"]["requires"], sep="\n")' >$(VENV)/build-requires.txt
 	@$(PIP) install -r $(VENV)/build-requires.txt
 	@SMPMM_SKIP_EXTENSIONS=1 $(PIP) install --no-build-isolation -e .
-	@touch $@
+	@echo $(FOLDERS) >$@
 
 $(VENV)/.test: $(VENV)/.run
 	@echo "installing what the tests need"

@@ -3,6 +3,7 @@
 One rule, no list: a file whose name ends in `_cy.py` is an extension module, a folder with
 an `__init__.py` below cpus, interrupts, smpmm or tools is a package. The folder `tools` is
 installed as `smpmm_tools`. What does not compile does not keep the rest from being built.
+The tests load this file to ask `outdated()`.
 
 Environment:
     SMPMM_PLAIN_GATE=1       compile with -DSMPMM_PLAIN_GATE (a variant for one stress test;
@@ -13,8 +14,10 @@ Environment:
 import fcntl
 import os
 import platform
+import re
 import shutil
 import sys
+import sysconfig
 import time
 from pathlib import Path
 
@@ -22,7 +25,13 @@ from setuptools import Extension, find_packages, setup
 from setuptools.command.build_ext import build_ext
 from setuptools.errors import CompileError
 
-FOLDERS = {"cpus": "cpus", "interrupts": "interrupts", "smpmm": "smpmm", "smpmm_tools": "tools"}
+FOLDERS = {
+    "cpus": "cpus",
+    "interrupts": "interrupts",
+    "smpmm": "smpmm",
+    "smpmm_tools": "tools",
+}
+ROOT = Path(__file__).resolve().parent
 MACHINES = {"x86_64", "amd64", "aarch64", "arm64"}
 COMPILE_ARGS = ["-O2", "-g", "-Wall", "-Werror=incompatible-pointer-types"]
 DIRECTIVES = {
@@ -32,6 +41,21 @@ DIRECTIVES = {
     "cdivision": True,
     "initializedcheck": False,
 }
+
+
+# What a source refers to at compile time: `.py`, `.pxd` and `.h` files have one form each.
+CIMPORT = re.compile(
+    r"^[ \t]*(?:from[ \t]+cython\.cimports\.([\w.]+)[ \t]+import[ \t]+(\([^)]*\)|[^\n#]*)"
+    r"|from[ \t]+([\w.]+)[ \t]+cimport[ \t]+(\([^)]*\)|[^\n#]*)"
+    r"|import[ \t]+cython\.cimports\.([\w.]+)"
+    r"|cimport[ \t]+([\w., \t]+))",
+    re.MULTILINE,
+)
+ALIAS = re.compile(r"\bas[ \t]+\w+|#.*")
+INCLUDE = re.compile(
+    r"^[ \t]*(?:cdef[ \t]+extern[ \t]+from|include|#[ \t]*include)[ \t]+[\"']([^\"'\n]+)[\"']",
+    re.MULTILINE,
+)
 
 
 class Module(Extension):
@@ -64,14 +88,77 @@ def extensions() -> list[Module]:
         args.append("-DSMPMM_PLAIN_GATE")
     return [
         Module(
-            ".".join((package, *path.relative_to(folder).with_suffix("").parts)),
-            [str(path)],
+            name,
+            [str(path.relative_to(ROOT))],
             include_dirs=["cpus"],
             extra_compile_args=args,
         )
-        for package, folder in FOLDERS.items()
-        for path in sorted(Path(folder).rglob("*_cy.py"))
+        for name, path in modules().items()
     ]
+
+
+def pxd_files(name: str, importer: Path) -> list[Path]:
+    """List the headers that stand for the dotted `name`, seen from the file `importer`."""
+    if name.startswith("."):
+        base = importer.parent
+        for _ in range(len(name) - len(name.lstrip(".")) - 1):
+            base = base.parent
+        base = base.joinpath(*name.lstrip(".").split("."))
+    else:
+        package, *rest = name.split(".")
+        base = ROOT.joinpath(FOLDERS.get(package, package), *rest)
+    return [p for p in (base.with_suffix(".pxd"), base / "__init__.pxd") if p.is_file()]
+
+
+def compile_sources(path: Path) -> set[Path]:
+    """List the files that the binary of a compiled module is made from; `path` is its source.
+
+    This file is one of them: it has the options of the compiler.
+    Cython's own list leaves out headers that a header includes and modules that are imported
+    as a whole from `cython.cimports.<package>`.
+    """
+    todo, found = [path, *pxd_files("." + path.stem, path)], {ROOT / "setup.py"}
+    while todo:
+        path = todo.pop()
+        if path in found:
+            continue
+        found.add(path)
+        text = path.read_text()
+        for match in CIMPORT.finditer(text):
+            base, names = match[1] or match[3], match[2] or match[4] or ""
+            if base:
+                todo += pxd_files(base, path)
+                prefix = base + "." if base.strip(".") else base
+                for name in re.findall(r"\w+", ALIAS.sub("", names)):
+                    todo += pxd_files(prefix + name, path)
+            for name in re.findall(r"[\w.]+", ALIAS.sub("", match[5] or match[6] or "")):
+                todo += pxd_files(name, path)
+        for name in INCLUDE.findall(text):
+            todo += [p for p in (path.parent / name, ROOT / "cpus" / name) if p.is_file()][:1]
+    return found
+
+
+def modules() -> dict[str, Path]:
+    """Map the name of each compiled module to its source."""
+    return {
+        ".".join((package, *path.relative_to(ROOT / folder).with_suffix("").parts)): path
+        for package, folder in FOLDERS.items()
+        for path in sorted((ROOT / folder).rglob("*_cy.py"))
+    }
+
+
+def outdated() -> dict[str, str]:
+    """Say of each compiled module that must be built again why."""
+    reasons = {}
+    for name, path in modules().items():
+        binary = path.with_name(path.stem + sysconfig.get_config_var("EXT_SUFFIX"))
+        if not binary.exists():
+            reasons[name] = "is not compiled"
+            continue
+        newest = max(compile_sources(path), key=lambda p: p.stat().st_mtime_ns)
+        if newest.stat().st_mtime_ns > binary.stat().st_mtime_ns:
+            reasons[name] = f"is older than {newest.relative_to(ROOT)}"
+    return reasons
 
 
 class BuildExt(build_ext):
@@ -81,7 +168,10 @@ class BuildExt(build_ext):
     while it runs is newer than the binary and is compiled again by the next one.
     """
 
-    user_options = [*build_ext.user_options, ("only=", None, "compile modules named *TEXT* only")]
+    user_options = [
+        *build_ext.user_options,
+        ("only=", None, "compile modules named *TEXT* only"),
+    ]
 
     def initialize_options(self) -> None:
         super().initialize_options()
@@ -90,7 +180,7 @@ class BuildExt(build_ext):
     def finalize_options(self) -> None:
         super().finalize_options()
         self.parallel = self.parallel or os.cpu_count()
-        if self.inplace:    # apart from build/lib.*, which goes into wheels as it is
+        if self.inplace:  # apart from build/lib.*, which goes into wheels as it is
             self.build_lib = os.path.join("build", "inplace")
 
     def run(self) -> None:
@@ -120,12 +210,30 @@ class BuildExt(build_ext):
     def _translate(self, started_ns: int) -> None:
         from Cython.Build import cythonize
 
+        # A folder whose package has another name: Cython looks for headers by package.
+        include = Path("build/include")
+        include.mkdir(parents=True, exist_ok=True)
+        for package, folder in FOLDERS.items():
+            if package != folder and not (include / package).is_symlink():
+                (include / package).symlink_to(ROOT / folder)
+
+        depends = {}
+        for ext in self.extensions:
+            source = Path(ext.sources[0])
+            used = compile_sources(ROOT / source)
+            depends[ext.name] = [str(p.relative_to(ROOT)) for p in sorted(used)]
+            translated = Path("build/cython", source.with_suffix(".c"))
+            newest_ns = max(p.stat().st_mtime_ns for p in used if p.suffix != ".h")
+            if translated.exists() and translated.stat().st_mtime_ns < newest_ns:
+                os.utime(translated, (0, 0))
+
         nthreads = min(os.cpu_count() or 1, len(self.extensions))
         done = {
             ext.name: ext
             for ext in cythonize(
                 list(self.extensions),
                 build_dir="build/cython",
+                include_path=[str(include)],
                 compiler_directives=DIRECTIVES,
                 nthreads=nthreads if nthreads > 1 else 0,
                 exclude_failures=True,
@@ -134,7 +242,7 @@ class BuildExt(build_ext):
         self._failed += [ext.name for ext in self.extensions if ext.name not in done]
         self.extensions = [ext for ext in self.extensions if ext.name in done]
         for ext in self.extensions:
-            ext.sources, ext.depends = done[ext.name].sources, done[ext.name].depends
+            ext.sources, ext.depends = done[ext.name].sources, depends[ext.name]
             self._date_back(ext.sources[0], started_ns)
 
     def build_extension(self, ext: Module) -> None:
@@ -148,7 +256,9 @@ class BuildExt(build_ext):
         """Do nothing: `_publish` does it once the dates are right."""
 
     def _built_path(self, ext: Module) -> str:
-        return os.path.join(self.build_lib, self.get_ext_filename(self.get_ext_fullname(ext.name)))
+        return os.path.join(
+            self.build_lib, self.get_ext_filename(self.get_ext_fullname(ext.name))
+        )
 
     def _publish(self) -> None:
         for ext in self.extensions:
@@ -158,7 +268,10 @@ class BuildExt(build_ext):
             built = self._built_path(ext)
             folder = self.get_finalized_command("build_py").get_package_dir(package)
             target = os.path.join(folder, os.path.basename(built))
-            if not os.path.exists(target) or os.stat(target).st_mtime != os.stat(built).st_mtime:
+            if (
+                not os.path.exists(target)
+                or os.stat(target).st_mtime != os.stat(built).st_mtime
+            ):
                 shutil.copy2(built, target + ".new")
                 os.replace(target + ".new", target)
 
@@ -174,10 +287,13 @@ class BuildExt(build_ext):
             os.utime(path, ns=(started_ns, started_ns))
 
 
-check_host()
-setup(
-    packages=packages(),
-    package_dir={"smpmm_tools": "tools"},
-    ext_modules=extensions(),
-    cmdclass={"build_ext": BuildExt},
-)
+if __name__ == "__main__":
+    check_host()
+    setup(
+        packages=packages(),
+        package_dir={
+            package: folder for package, folder in FOLDERS.items() if package != folder
+        },
+        ext_modules=extensions(),
+        cmdclass={"build_ext": BuildExt},
+    )

@@ -1,0 +1,17 @@
+"""What every test stands on: compiled modules that are no older than their sources."""
+
+import pytest
+
+from tests.house.tree import build
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if hasattr(config, "workerinput"):
+        return  # the process that started this xdist worker has looked
+    outdated = build().outdated()
+    if outdated:
+        reasons = "".join(f"\n    {name} {reason}" for name, reason in outdated.items())
+        raise pytest.UsageError(
+            "The tests do not start with compiled modules that are missing or older than "
+            f"their sources: run `make build`.{reasons}"
+        )

@@ -1,0 +1,58 @@
+"""Zones and their buddy allocator: free areas by order, watermarks, split and merge."""
+
+from cpus.atomic cimport u32, u64
+from cpus.spinlock_cy cimport spinlock
+from smpmm.mm.page_cy cimport NR_ORDERS_MAX, NR_ZONES, page
+
+cdef enum:
+    ZONE_DMA = 0
+    ZONE_NORMAL = 1
+    ZONE_HIGHMEM = 2
+
+    FREE_DONE = 0                # freed, or one reference fewer
+    FREE_BAD = -1                # the truth forbids it: nothing was changed
+
+cdef public struct free_area:
+    page *first                  # newest first, linked by page.lru_next; NULL = empty
+    u64 nr_free                  # blocks
+
+cdef public struct zone:
+    spinlock lock                # guards all below and truth, links, count of the zone's pages
+    u64 free_pages
+    u64 pages_min                # watermarks, pages; constant after boot
+    u64 pages_low
+    u64 pages_high
+    u64 zone_start_pfn
+    u64 spanned_pages            # 0: the machine has no such zone
+    u64 present_pages            # that are not reserved
+    free_area free_area[11]
+    u64 nr_allocs                # blocks ever handed out
+    u64 nr_frees
+    u64 need_balance             # 1: kswapd works on it until free_pages >= pages_high
+    u64 index                    # ZONE_*
+    char name[16]
+
+cdef zone *zones                 # [NR_ZONES]
+cdef u64 nr_orders               # blocks have 2**0 .. 2**(nr_orders - 1) pages
+
+# The zone of a page frame. Any context, no lock: borders never change.
+cdef inline zone *pfn_zone(u64 pfn) noexcept nogil:
+    if pfn >= zones[2].zone_start_pfn:
+        return &zones[2]
+    if pfn >= zones[1].zone_start_pfn:
+        return &zones[1]
+    return &zones[0]
+
+# Take a block of 2**order pages from the zone, NULL when there is none. `owner` are the truth bits
+# above the order (owner_bits()). Takes the zone's lock; any context, inside a call.
+cdef page *rmqueue(zone *z, u64 order, u64 owner, u32 site) noexcept
+# Give back one reference of a block and, if it was the last, the block. `kind` is what the truth
+# must say (PAGE_ALLOC, PAGE_SLAB, PAGE_BUFFER). Takes the zone's lock; any context, inside a call.
+cdef int free_block(page *p, u64 order, u32 kind, u32 site) noexcept
+# Slot of this process, call site and pid of the running task as truth bits.
+cdef u64 owner_bits(u32 site) noexcept
+# One more reference. False: the page is not allocated.
+cdef bint get_page(page *p, u32 site) noexcept
+# A committing store that says whose an allocated block is now; the caller owns the block.
+cdef void set_page_slab(page *p, u64 cache_index) noexcept
+cdef void set_page_buffer(page *p) noexcept

@@ -1,6 +1,16 @@
 """Call sites: a number for each place in Python that calls the kernel."""
 
-from cpus.atomic cimport u32, u64
+from cpus.atomic cimport u8, u32, u64
+
+cdef extern from "callsite.h":
+    void *current_code(void **instruction) noexcept
+    void *frame_now() noexcept
+    void *frame_code(void *frame, void **instruction) noexcept
+    void *frame_before(void *frame) noexcept
+    int instruction_line(void *code, void *instruction) noexcept
+    const char *code_function(void *code) noexcept
+    const char *code_file(void *code) noexcept
+    void keep_code(void *code) noexcept
 
 cdef enum:
     NR_SITES = 8192
@@ -12,6 +22,16 @@ cdef public struct call_site_entry:
     char function[56]
     char file[120]
 
+cdef call_site_entry *sites
+cdef u64 local_keys[16384]     # instruction address, 0 = free
+cdef u32 local_sites[16384]
+
 # The number of the Python line that makes the current kernel call; 0 when the table is full.
 # Any context, inside or outside a call; 2 ns after the first meeting.
 cdef u32 call_site() noexcept
+# The numbers of the whole Python stack, innermost first; returns how many.
+cdef int stack_sites(u32 *out, int most) noexcept
+cdef u32 site_at(void *code, void *instruction) noexcept
+cdef u32 first_meeting(void *code, void *instruction, u64 at) noexcept
+cdef u64 hash_text(u64 key, const char *text) noexcept
+cdef u32 enter_site(const char *file, const char *function, u32 line) noexcept

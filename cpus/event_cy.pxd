@@ -43,6 +43,13 @@ cdef public struct log_line:       # 256 bytes
     u32 more              # 1: the text goes on in the next record of this writer
     char text[216]
 
+cdef enum:
+    TASK_PID_WORD = 8      # index of `pid` in task_struct, in words: task_cy checks it at import
+
+cdef event_record *events      # [nr_cpus][NR_EVENTS]
+cdef u64 *log_head             # records ever reserved
+cdef log_line *log_lines       # [NR_LOG_LINES]
+
 cdef void trace_event(u32 type, u64 a, u64 b, u64 c, u32 site) noexcept   # inside a call, as a CPU
 cdef bint trace_allocations    # the allocators' fast path is recorded too
 cdef void log_text(const char *text, u32 length, u32 level) noexcept      # any process, any context

@@ -50,8 +50,10 @@ cdef public struct process_slot:
     u32 waiting_site
     u32 waiting_flags     # 1 = wants the read side
     u32 nr_held
-    u32 pad
+    u32 nr_stack
+    u64 wait_seq          # waits ever begun: a deadlock search compares it
     held_lock held[48]
+    u32 stack[16]         # call sites of the Python stack when it began to park, innermost first
     # written by the monitor
     u32 state             # SLOT_*
     u32 generation
@@ -85,6 +87,7 @@ cdef cpu_area *cpu_areas           # [NR_CPUS]
 cdef process_slot *process_slots   # [NR_SLOTS]
 cdef cpu_area *this_cpu            # the CPU that this process is, or was last
 cdef process_slot *this_process
+cdef u32 this_owner                # the lock word of a lock that this process holds
 cdef u64 this_slot                 # index of this_process + 1: the number in `runner` and in lock words
 cdef u64 pending_ignored           # what `pending` may show without this process taking the slow path
 
@@ -116,6 +119,5 @@ cdef int gate_acquire(u64 cpu) noexcept
 cdef void gate_release() noexcept
 
 # A lock word: process slot + 1 in bits 0-7, its generation in bits 8-30, bit 31 = someone is parked.
-cdef u32 owner_word() noexcept                   # of this process
 cdef process_slot *owner_slot(u32 word) noexcept # NULL: nobody, or a process that is gone
 cdef bint owner_dead(u32 word) noexcept

@@ -36,6 +36,7 @@ from cython.cimports.cpus.atomic import (
     unlikely,
 )
 from cython.cimports.cpus import segment_cy
+from cython.cimports.cpus.callsite_cy import stack_sites
 from cython.cimports.cpus.segment_cy import machine_ns
 from cython.cimports.libc.string import strncpy
 
@@ -66,7 +67,7 @@ def set_semaphores(each: list) -> None:
     semaphores = each
 
 
-def regions(nr_cpus: int) -> dict:
+def regions(config: object = None) -> dict:
     """Return the regions of the segment that this module needs, name → bytes."""
     return {
         "cpu_areas": NR_CPUS * cython.sizeof(cpu_area),
@@ -74,7 +75,7 @@ def regions(nr_cpus: int) -> dict:
     }
 
 
-def attach() -> None:
+def attach(config: object = None) -> None:
     """Find this module's regions in the attached segment."""
     global cpu_areas, process_slots
     cpu_areas = cython.cast(cython.pointer[cpu_area], segment_cy.region_at(b"cpu_areas"))
@@ -111,10 +112,11 @@ def free_slot() -> int:
 
 def become(slot: int, pid: int) -> None:
     """Be the process of `slot`; for a CPU's own process, be that CPU too."""
-    global this_process, this_slot, this_cpu, pending_ignored
+    global this_process, this_slot, this_cpu, pending_ignored, this_owner
     this_process = cython.address(process_slots[slot])
     this_process.pid = pid
     this_slot = slot + 1
+    this_owner = cython.cast(u32, this_slot) | (this_process.generation & 0x7FFFFF) << 8
     pending_ignored = 0
     this_cpu = cython.address(cpu_areas[this_process.cpu])
     if this_process.kind == KIND_CPU:
@@ -197,6 +199,8 @@ def stand_still():
             if spins < SPINS:
                 cpu_relax()
                 continue
+            if spins == SPINS:
+                this_process.nr_stack = stack_sites(this_process.stack, 16)
             futex_wait(
                 low_half(cython.address(this_cpu.pending)),
                 cython.cast(u32, pending & 0xFFFFFFFF),
@@ -361,10 +365,6 @@ def gate_release():
         set_pending(c, PENDING_SOFTIRQ)
     if this_process.kind == KIND_CPU:
         this_cpu = cython.address(cpu_areas[this_process.cpu])
-
-
-def owner_word():
-    return cython.cast(u32, this_slot) | (this_process.generation & 0x7FFFFF) << 8
 
 
 def owner_slot(word):
@@ -558,6 +558,7 @@ def slot_info(slot: int) -> dict:
         "held": [
             (s.held[i].lock, s.held[i].site, s.held[i].flags) for i in range(min(s.nr_held, 48))
         ],
+        "stack": [s.stack[i] for i in range(min(s.nr_stack, 16))],
     }
 
 
@@ -571,6 +572,11 @@ def cpu_info(cpu: int) -> dict:
         "preempt_count": c.preempt_count, "current": c.current, "state": c.state,
         "nr_switches": c.nr_switches, "nr_calls_interrupted": c.nr_calls_interrupted,
     }
+
+
+def event_head(cpu: int) -> int:
+    """Return how many records were ever written to a CPU's event ring."""
+    return cpu_areas[cpu].event_head
 
 
 def own_slot() -> int:

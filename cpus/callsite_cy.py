@@ -138,7 +138,7 @@ def site_info(number: int) -> tuple:
 def site_text(number: int) -> str:
     """Return a call site as `function (file.py:line)`, for reports."""
     function, file, line = site_info(number)
-    name = file.rsplit("/", 1)[-1]
+    name = file.rpartition("/")[2]
     return f"{function} ({name}:{line})" if line else function
 
 

@@ -18,6 +18,7 @@ least one sees the other, and the call gives way.
 import cython
 from cython.cimports.cpus.atomic import (
     atomic32_load,
+    atomic32_store,
     atomic64_cmpxchg,
     atomic64_fetch_add,
     atomic64_fetch_and,
@@ -203,7 +204,7 @@ def stand_still():
                 this_process.nr_stack = stack_sites(this_process.stack, 16)
             futex_wait(
                 low_half(cython.address(this_cpu.pending)),
-                cython.cast(u32, pending & 0xFFFFFFFF),
+                cython.cast(u32, pending),
                 WAIT_NS,
             )
         atomic64_xchg(cython.address(this_process.inside), 1)

@@ -10,6 +10,11 @@ Everything here is set once, by the monitor, before it forks; the children inher
 
 import cython
 from cython.cimports.cpus.atomic import clock_ns, clock_ticks
+from cython.cimports.cpython.buffer import (
+    PyBUF_WRITABLE,
+    PyBuffer_Release,
+    PyObject_GetBuffer,
+)
 from cython.cimports.libc.string import memset, strcmp, strncpy
 
 SEGMENT_MAGIC = 0x736D706D6D303031
@@ -139,14 +144,27 @@ def kernel_address(pointer):
 
 
 def ticks_to_ns(ticks):
-    # Split: 64-bit ticks times a 32.32 factor overflows after four seconds.
-    return (ticks >> 32) * header.ns_per_tick + (
-        ((ticks & 0xFFFFFFFF) * (header.ns_per_tick & 0xFFFFFFFF)) >> 32
-    ) + (ticks & 0xFFFFFFFF) * (header.ns_per_tick >> 32)
+    # Split: 64-bit ticks times a 32.32 factor would overflow after four seconds.
+    low: u64 = cython.cast(u32, ticks)
+    factor_low: u64 = cython.cast(u32, header.ns_per_tick)
+    return (
+        (ticks >> 32) * header.ns_per_tick
+        + ((low * factor_low) >> 32)
+        + low * (header.ns_per_tick >> 32)
+    )
 
 
 def machine_ns():
     return clock_ns() - header.boot_ns
+
+
+def buffer_address(buffer: object) -> int:
+    """Return the native address of a writable buffer."""
+    view: Py_buffer
+    PyObject_GetBuffer(buffer, cython.address(view), PyBUF_WRITABLE)
+    address: cython.ulonglong = cython.cast(cython.ulonglong, view.buf)
+    PyBuffer_Release(cython.address(view))
+    return address
 
 
 def nr_cpus() -> int:

@@ -61,6 +61,8 @@ clean:  ## remove the environment and everything built
 
 # The environment. pip runs only when there is none or pyproject.toml has changed.
 $(VENV)/.run: pyproject.toml $(MOVED)
+	@command -v $(firstword $(PYTHON)) >/dev/null || { echo \
+	  "smpmm needs Python 3.11 or later: there is no $(PYTHON) here" >&2; exit 1; }
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit(1)' || { echo \
 	  "smpmm needs Python 3.11 or later, and $(PYTHON) is not: try make PYTHON=python3.12" >&2; exit 1; }
 	@command -v $(firstword $(CC)) >/dev/null || { echo \

@@ -233,7 +233,7 @@ class BuildExt(build_ext):
             for ext in cythonize(
                 list(self.extensions),
                 build_dir="build/cython",
-                include_path=[str(include)],
+                include_path=[str(ROOT), str(include)],
                 compiler_directives=DIRECTIVES,
                 nthreads=nthreads if nthreads > 1 else 0,
                 exclude_failures=True,

@@ -1,8 +1,8 @@
 """Handles: Python objects that stand for something at an address of the machine.
 
 A cache, a page, a task, a lock or a struct in RAM is known to Python code by a `Handle`: its
-class says what is there, its address where. A handle is accepted wherever its address is, equals
-it, and travels between processes as the two: its class and its address.
+class says what is there, its address where. A handle is accepted wherever its address is, is
+equal to it, and travels between processes as the two: its class and its address.
 """
 
 import cython

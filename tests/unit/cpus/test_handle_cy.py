@@ -5,6 +5,7 @@ from types import SimpleNamespace
 
 import dill
 import pytest
+
 from cpus.handle_cy import Handle, address_of
 
 

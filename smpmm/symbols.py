@@ -1,0 +1,112 @@
+"""Names of the kernel's interface, outside and inside of a machine.
+
+Outside, `GFP_KERNEL` is a symbol and `kmalloc` a function that refuses: both travel by name.
+In a process of a machine the same name is that machine's plain integer, or the compiled
+function itself with nothing around it. `enter_machine` is called once, by the monitor before
+it forks and before it loads anything of the user's; a name is resolved when a function that
+refers to it is loaded.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any, NoReturn
+
+from smpmm import constants
+
+_version: str | None = None
+_bound: dict[str, Any] = {}
+
+
+class OutsideMachine(RuntimeError):
+    """A kernel's name was used where there is no kernel: outside of a machine's processes."""
+
+
+class Symbol:
+    """A kernel constant outside a machine: it has a name, and no value yet."""
+
+    __slots__ = ("name",)
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __repr__(self) -> str:
+        return self.name
+
+    def __reduce__(self) -> tuple:
+        return resolve, (self.name,)
+
+    def _refuse(self, *_: object) -> NoReturn:
+        raise OutsideMachine(
+            f"{self.name} has no value outside a machine: it depends on the kernel version. "
+            "Compute with it inside a function that runs in the machine (spawn, run, insmod)."
+        )
+
+    __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = _refuse
+    __and__ = __rand__ = __or__ = __ror__ = __xor__ = __rxor__ = _refuse
+    __lshift__ = __rlshift__ = __rshift__ = __rrshift__ = _refuse
+    __floordiv__ = __rfloordiv__ = __truediv__ = __rtruediv__ = __mod__ = __rmod__ = _refuse
+    __pow__ = __rpow__ = __divmod__ = __rdivmod__ = _refuse
+    __neg__ = __pos__ = __invert__ = __abs__ = _refuse
+    __int__ = __index__ = __float__ = __bool__ = _refuse
+    __lt__ = __le__ = __gt__ = __ge__ = _refuse
+
+
+class KernelCall(Symbol):
+    """A kernel function outside a machine: it can be named and shipped, not called."""
+
+    __slots__ = ()
+
+    def __call__(self, *_: object, **__: object) -> NoReturn:
+        raise OutsideMachine(
+            f"kernel call outside a machine: {self.name}(). "
+            "Call it in a function given to Machine.run or spawn, or in a driver."
+        )
+
+
+def enter_machine(version: str = "2.4") -> None:
+    """Make this process and those it forks part of a machine of kernel `version`."""
+    global _version
+    _version = version
+    _bound.clear()
+
+
+def leave_machine() -> None:
+    """Undo `enter_machine`: for tests that have both sides in one process."""
+    global _version
+    _version = None
+    _bound.clear()
+
+
+def inside_machine() -> bool:
+    """Return whether this process belongs to a machine."""
+    return _version is not None
+
+
+def resolve(name: str) -> Any:
+    """Return what `name` is in this process: the real thing in a machine, else a symbol.
+
+    Raises NameError when the machine's kernel version has no such name.
+    """
+    from smpmm import kernel_names
+
+    place = kernel_names.place_of(name)
+    if place is None:
+        raise NameError(f"{name!r} is no name of smpmm.kernel")
+    if place.everywhere:
+        return getattr(importlib.import_module(place.module), place.attribute)
+    if _version is None:
+        return KernelCall(name) if place.module else Symbol(name)
+    if name not in _bound:
+        _bound[name] = _bind(name, place)
+    return _bound[name]
+
+
+def _bind(name: str, place: Any) -> Any:
+    if place.module:
+        found = getattr(importlib.import_module(place.module), place.attribute)
+        return found() if place.is_value else found
+    values = constants.VERSIONS[_version]  # type: ignore[index]
+    if place.attribute not in values:
+        raise NameError(f"{name} does not exist in Linux {_version}")
+    return values[place.attribute]

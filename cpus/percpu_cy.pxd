@@ -10,6 +10,9 @@ cdef enum:
     PENDING_RESCHED = 1 << 17      # the running task must give way (need_resched)
     PENDING_STOP = 1 << 18         # the machine is powered off
 
+    RUNNER_SLOT = 0xffff           # cpu_area.runner: slot + 1; above it the number of the change
+    COUNT_MOVING = 0x8000          # process_slot.counted_cpu: is just being counted in or out
+
     # preempt_count, the layout of 2.6
     PREEMPT_OFFSET = 1
     PREEMPT_MASK = 0xff
@@ -42,7 +45,7 @@ cdef public struct process_slot:
     # the gate: written by the process itself, read by handlers (pairs with cpu_area.pending)
     u64 inside            # 1 while this process is inside a kernel call
     u64 interrupted       # slot + 1 that this process pushed aside in `runner`, 0 = none
-    u64 counted_cpu       # cpu + 1 in whose `pending` this process is counted, 0 = none
+    u64 counted_cpu       # cpu + 1 in whose `pending` this process is counted (COUNT_*), 0 = none
     u64 saved_preempt     # preempt_count + 1 of the context that it interrupted, 0 = none
     # what the process waits for and holds: read by deadlock search, reports, recovery
     u64 waiting_lock      # native address of the lock that it waits for
@@ -66,7 +69,7 @@ cdef public struct process_slot:
 cdef public struct cpu_area:
     # any process, by atomic operations
     u64 pending
-    u64 runner            # slot + 1 of the process that is this CPU now
+    u64 runner            # & RUNNER_SLOT: slot + 1 of the process that is this CPU now, 0 = none
     u64 halted            # 1 while the CPU's own process waits on its semaphore
     u64 softirq_pending   # bit per softirq; only its CPU sets and clears
     u64 requested_ns      # machine_ns() of the oldest unserved request; the timer's nudge reads it
@@ -121,3 +124,17 @@ cdef void gate_release() noexcept
 # A lock word: process slot + 1 in bits 0-7, its generation in bits 8-30, bit 31 = someone is parked.
 cdef process_slot *owner_slot(u32 word) noexcept # NULL: nobody, or a process that is gone
 cdef bint owner_dead(u32 word) noexcept
+
+# Helpers of this module alone.
+cdef int slow_path() except -1
+cdef bint must_stand_still() noexcept
+cdef void stand_still() noexcept
+cdef u64 runner_word(u64 word, u64 slot) noexcept
+cdef void count_in(cpu_area *c, u64 cpu) noexcept
+cdef void count_out(cpu_area *c) noexcept
+cdef u64 nr_handlers_below(u64 runner, u64 cpu) noexcept
+cdef bint reap_runner(u64 cpu, process_slot *s, u64 me) noexcept
+cdef bint is_runner_below(u64 cpu, u64 me) noexcept
+cdef bint recount_handlers(u64 cpu) noexcept
+cdef u64 nr_counted(u64 cpu) noexcept
+cdef void forget_moving(u64 cpu) noexcept

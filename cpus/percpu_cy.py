@@ -1,21 +1,23 @@
 """The processor: per-CPU area, preemption point, interrupt gate, contexts.
 
-A kernel call publishes itself: `enter` sets this process's `inside` by an exchange and then loads
-`pending`; `leave` stores 0 and loads `pending` again. A handler process that takes an interrupt for
-a CPU adds itself to that CPU's `pending`, then looks in this order: `inside` of the runner is 0;
-`irqs_off` is 0; then it takes `runner` by compare-and-exchange. The exchange, the addition and the
-loads behind them are sequentially consistent, so of a call and an interrupt that start together at
-least one sees the other, and the call gives way.
+A kernel call publishes itself: `enter` sets this process's `inside` by an exchange and then
+loads `pending`; `leave` stores 0 and loads `pending` again. A handler process that takes an
+interrupt for a CPU adds itself to that CPU's `pending`, then looks in this order: `runner`;
+`inside` of the runner is 0; `irqs_off` is 0; then it takes `runner` by compare-and-exchange.
+The exchange, the addition and the loads behind them are sequentially consistent, so of a call
+and an interrupt that start together at least one sees the other, and the call gives way.
 
 1. Fast path: exchange, load, equal to `pending_ignored`: go on (2–4 ns).
-2. A handler is counted and interrupts are on: stand still, `inside` = 0, until it has finished.
+2. A handler is counted and interrupts are on: stand still, `inside` = 0, until it is through.
 3. A softirq is raised and may run here: run it, outside the call.
 4. The task must give way and may: schedule, outside the call.
 
-`irqs_off`, `preempt_count`, `current` are plain words of the process that is the CPU, inside a call.
+`irqs_off`, `preempt_count`, `current` are plain words of the process that is the CPU, inside a
+call.
 """
 
 import cython
+from cython.cimports.cpus import segment_cy
 from cython.cimports.cpus.atomic import (
     atomic32_load,
     atomic32_store,
@@ -36,10 +38,10 @@ from cython.cimports.cpus.atomic import (
     low_half,
     unlikely,
 )
-from cython.cimports.cpus import segment_cy
 from cython.cimports.cpus.callsite_cy import stack_sites
 from cython.cimports.cpus.segment_cy import machine_ns
 from cython.cimports.libc.string import strncpy
+from cython.cimports.posix.unistd import usleep
 
 SPINS = 300
 WAIT_NS = 1000000
@@ -92,6 +94,7 @@ def take_slot(slot: int, kind: int, name: str, cpu: int = 0) -> None:
     s.inside = 0
     s.interrupted = 0
     s.counted_cpu = 0
+    s.saved_preempt = 0
     s.waiting_lock = 0
     s.parked = 0
     s.nr_held = 0
@@ -103,7 +106,7 @@ def take_slot(slot: int, kind: int, name: str, cpu: int = 0) -> None:
 
 
 def free_slot() -> int:
-    """Return the first free slot; the monitor only. Raises OverflowError when there is none."""
+    """Return the first free slot, else raise OverflowError; the monitor only."""
     i: cython.int
     for i in range(NR_SLOTS):
         if process_slots[i].state == SLOT_FREE:
@@ -122,14 +125,18 @@ def become(slot: int, pid: int) -> None:
     this_cpu = cython.address(cpu_areas[this_process.cpu])
     if this_process.kind == KIND_CPU:
         this_cpu.number = this_process.cpu
-        this_cpu.runner = this_slot
+        atomic64_store(
+            cython.address(this_cpu.runner), runner_word(this_cpu.runner, this_slot)
+        )
         this_cpu.irqs_off = 0
         this_cpu.preempt_count = 0
         atomic64_store(cython.address(this_cpu.state), CPU_ONLINE)
 
 
 def enter():
-    gate_publish(cython.address(this_process.inside))  # pairs with the addition in gate_acquire
+    gate_publish(
+        cython.address(this_process.inside)
+    )  # pairs with the addition in gate_acquire
     if unlikely(atomic64_load(cython.address(this_cpu.pending)) != pending_ignored):
         return slow_path()
     return 0
@@ -149,10 +156,12 @@ def slow_path():
     pending: u64
     while True:
         pending = atomic64_load(cython.address(this_cpu.pending))
-        if pending == pending_ignored or this_cpu.irqs_off != 0:
-            return 0
         if (pending ^ pending_ignored) & PENDING_HANDLERS:
+            if not must_stand_still():
+                return 0
             stand_still()
+        elif pending == pending_ignored or this_cpu.irqs_off != 0:
+            return 0
         elif (
             pending & PENDING_SOFTIRQ
             and (this_cpu.preempt_count & (SOFTIRQ_MASK | HARDIRQ_MASK)) == 0
@@ -181,17 +190,34 @@ def slow_path():
             return 0
 
 
+def must_stand_still():
+    """Whether a handler wants or has this CPU and this context may not keep it.
+
+    Called with `inside` set. A handler turns `irqs_off` on for itself, so the word counts only
+    while this process is the runner; it is read before `runner`, which the handler takes first
+    and gives back last.
+    """
+    if (
+        atomic64_load(cython.address(this_cpu.pending)) ^ pending_ignored
+    ) & PENDING_HANDLERS == 0:
+        return False
+    if atomic64_load(cython.address(this_cpu.irqs_off)) == 0:
+        return True
+    return atomic64_load(cython.address(this_cpu.runner)) & RUNNER_SLOT != this_slot
+
+
 def stand_still():
     """Give the CPU to the handlers that want it; come back when they have finished.
 
-    `inside` is 0 meanwhile. Called inside a call with interrupts enabled.
+    `inside` is 0 meanwhile. Called inside a call with interrupts enabled. Nothing of the CPU
+    is touched before `inside` is 0: a handler may have it already.
     """
     pending: u64
     spins: cython.int = 0
-    this_cpu.nr_calls_interrupted += 1
     while True:
         atomic64_store(cython.address(this_process.inside), 0)
         futex_wake(low_half(cython.address(this_process.inside)), 64)
+        futex_wake(low_half(cython.address(this_cpu.irqs_off)), 64)
         while True:
             pending = atomic64_load(cython.address(this_cpu.pending))
             if (pending ^ pending_ignored) & PENDING_HANDLERS == 0:
@@ -210,15 +236,16 @@ def stand_still():
         atomic64_xchg(cython.address(this_process.inside), 1)
         pending = atomic64_load(cython.address(this_cpu.pending))
         if (pending ^ pending_ignored) & PENDING_HANDLERS == 0:
+            this_cpu.nr_calls_interrupted += 1
             return
 
 
 def stand_still_point():
     if unlikely(
         (atomic64_load(cython.address(this_cpu.pending)) ^ pending_ignored) & PENDING_HANDLERS
-        and this_cpu.irqs_off == 0
     ):
-        stand_still()
+        if must_stand_still():
+            stand_still()
 
 
 def call_out():
@@ -236,9 +263,13 @@ def irq_save():
 
 
 def irq_restore(flags):
-    this_cpu.irqs_off = flags
-    if flags == 0:
-        stand_still_point()
+    atomic64_store_release(cython.address(this_cpu.irqs_off), flags)
+    # From here on a handler that waited may have the CPU, and have set the word again: whoever
+    # is counted, stand still.
+    if flags == 0 and unlikely(
+        (atomic64_load(cython.address(this_cpu.pending)) ^ pending_ignored) & PENDING_HANDLERS
+    ):
+        stand_still()
 
 
 def may_sleep_here():
@@ -281,34 +312,61 @@ def raise_softirq_pending(nr):
     set_pending(this_cpu, PENDING_SOFTIRQ)
 
 
+def runner_word(word, slot):
+    """Return the value of `runner` that follows `word`: `slot` (+1), and the next number."""
+    return ((word >> 16) + 1) << 16 | slot
+
+
+def count_in(c, cpu):
+    atomic64_store(cython.address(this_process.counted_cpu), (cpu + 1) | COUNT_MOVING)
+    atomic64_fetch_add(cython.address(c.pending), 1)  # pairs with the exchange in enter
+    atomic64_store(cython.address(this_process.counted_cpu), cpu + 1)
+
+
+def count_out(c):
+    atomic64_store(
+        cython.address(this_process.counted_cpu), this_process.counted_cpu | COUNT_MOVING
+    )
+    atomic64_fetch_sub(cython.address(c.pending), 1)
+    atomic64_store(cython.address(this_process.counted_cpu), 0)
+    futex_wake(low_half(cython.address(c.pending)), 64)
+
+
 def gate_acquire(cpu):
     """Become `cpu`: wait until its runner is outside of any call with interrupts enabled.
 
-    On return this process is inside a call as that CPU, interrupts are off and the count has a
-    hardirq. The two words of the interrupted context are in this process's slot, for whoever must
-    put them back if it is killed.
+    On return this process is that CPU, outside a call, interrupts are off and the count has a
+    hardirq. The words of the interrupted context are in this process's slot, for whoever must
+    put them back if it is killed. The caller is outside a call itself, and in no interrupt.
     """
     global this_cpu, pending_ignored
     c: cython.pointer[cpu_area] = cython.address(cpu_areas[cpu])
-    runner: u64
+    word: u64
     r: cython.pointer[process_slot]
     spins: cython.int = 0
     my_inside: cython.pointer[u64] = cython.address(this_process.inside)
-    this_process.counted_cpu = cpu + 1
-    atomic64_fetch_add(cython.address(c.pending), 1)  # pairs with the exchange in enter
+    count_in(c, cpu)
     while True:
         if atomic64_load(cython.address(c.state)) != CPU_ONLINE:
-            atomic64_fetch_sub(cython.address(c.pending), 1)
-            this_process.counted_cpu = 0
+            count_out(c)
             return -1
-        runner = atomic64_load(cython.address(c.runner))
-        r = cython.address(process_slots[runner - 1])
+        word = atomic64_load(cython.address(c.runner))
+        if word & RUNNER_SLOT == 0:
+            cpu_relax()  # its own process has died: the state says so next
+            continue
+        r = cython.address(process_slots[(word & RUNNER_SLOT) - 1])
         if atomic64_load(cython.address(r.inside)) == 0:
             if atomic64_load(cython.address(c.irqs_off)) == 0:
                 # Inside before the exchange: from then on others look at this process's word.
                 atomic64_xchg(my_inside, 1)
-                this_process.interrupted = runner
-                if atomic64_cmpxchg(cython.address(c.runner), runner, this_slot) == runner:
+                this_process.interrupted = word & RUNNER_SLOT
+                # The word has a number: a runner that left and came back is another.
+                if (
+                    atomic64_cmpxchg(
+                        cython.address(c.runner), word, runner_word(word, this_slot)
+                    )
+                    == word
+                ):
                     break
                 this_process.interrupted = 0
                 atomic64_store(my_inside, 0)
@@ -319,7 +377,7 @@ def gate_acquire(cpu):
         else:
             futex_wait(low_half(cython.address(r.inside)), 1, WAIT_NS)
             if spins > 2 * SPINS and atomic64_load(cython.address(c.irqs_off)) != 0:
-                futex_wait(low_half(cython.address(c.irqs_off)), 1, WAIT_NS // 4)
+                futex_wait(low_half(cython.address(c.irqs_off)), 1, WAIT_NS)
     c.irqs_off = 1
     this_process.saved_preempt = c.preempt_count + 1
     compiler_barrier()
@@ -327,13 +385,13 @@ def gate_acquire(cpu):
     if this_process.kind != KIND_CPU:
         this_process.cpu = cython.cast(u32, cpu)
     this_cpu = c
-    pending_ignored = nr_handlers_below(runner, cpu) + 1
+    pending_ignored = nr_handlers_below(word & RUNNER_SLOT, cpu) + 1
     leave()
     return 0
 
 
-def nr_handlers_below(runner: u64, cpu: u64) -> u64:
-    """Count the handlers on the stack of runners of `cpu`, from `runner` down to its own process."""
+def nr_handlers_below(runner, cpu):
+    """Count the handlers on the stack of runners of `cpu`, from `runner` downwards."""
     n: u64 = 0
     r: cython.pointer[process_slot]
     while True:
@@ -347,20 +405,28 @@ def nr_handlers_below(runner: u64, cpu: u64) -> u64:
 def gate_release():
     global pending_ignored, this_cpu
     c: cython.pointer[cpu_area] = this_cpu
+    others: cython.bint
     atomic64_xchg(cython.address(this_process.inside), 1)
-    stand_still_point()
+    if must_stand_still():
+        stand_still()
     c.irqs_off = 1
     c.preempt_count = this_process.saved_preempt - 1
     compiler_barrier()
     this_process.saved_preempt = 0
-    # The interrupted context stands still until `pending` drops; others wait for irqs_off.
-    atomic64_store_release(cython.address(c.runner), this_process.interrupted)
+    # Nobody takes the CPU before `runner` changes, since `inside` is 1; killed in between, the
+    # monitor finds this process as the runner and does the rest. The interrupted context
+    # stands still until `pending` drops.
     atomic64_store(cython.address(c.irqs_off), 0)
+    atomic64_store(cython.address(c.runner), runner_word(c.runner, this_process.interrupted))
     this_process.interrupted = 0
-    atomic64_fetch_sub(cython.address(c.pending), 1)
-    this_process.counted_cpu = 0
-    futex_wake(low_half(cython.address(c.pending)), 64)
+    others = (
+        atomic64_load(cython.address(c.pending)) ^ pending_ignored
+    ) & PENDING_HANDLERS != 0
+    count_out(c)
     atomic64_store(cython.address(this_process.inside), 0)
+    if others:
+        futex_wake(low_half(cython.address(this_process.inside)), 64)
+        futex_wake(low_half(cython.address(c.irqs_off)), 64)
     pending_ignored = 0
     if atomic64_load(cython.address(c.softirq_pending)) != 0:
         set_pending(c, PENDING_SOFTIRQ)
@@ -385,7 +451,7 @@ def owner_dead(word):
 
 
 def prepare_halt() -> bool:
-    """Announce that this CPU halts; false when there is work after all (then it is not halted)."""
+    """Announce that this CPU halts; false, and it does not, when there is work after all."""
     c: cython.pointer[cpu_area] = this_cpu
     atomic64_xchg(cython.address(c.halted), 1)  # pairs with the loads in wake_cpu
     if (
@@ -418,7 +484,7 @@ def take_message() -> bool:
 
 
 def set_current(task: cython.ulonglong) -> None:
-    """Store which task_struct (native address, 0 = idle) runs on this CPU; its scheduler only."""
+    """Store which task_struct (native address, 0 = idle) runs here; the scheduler only."""
     this_cpu.current = task
 
 
@@ -470,94 +536,142 @@ def set_cpu_state(cpu: int, state: int) -> None:
 def reap_slot(slot: int) -> bool:
     """Put back what the dead process of `slot` had taken of CPUs; the monitor only.
 
-    False when a live handler still runs above it: call again when that has finished. A dead
-    process that was some CPU's runner gives it back to what it interrupted.
+    A dead process that was some CPU's runner gives it back to what it interrupted; a dead CPU
+    is taken from the handlers. False when another handler still runs above it, or counts
+    itself: call again when that has gone on; until True, what the slot says must stay.
     """
     s: cython.pointer[process_slot] = cython.address(process_slots[slot])
-    c: cython.pointer[cpu_area]
     i: cython.int
-    cpu: u64
-    s.inside = 0
-    futex_wake(low_half(cython.address(s.inside)), 64)
+    counted: u64
+    if s.kind == KIND_CPU:
+        atomic64_store(cython.address(cpu_areas[s.cpu].state), CPU_DEAD)
+    # Nobody pushes a dead process aside from here on.
+    atomic64_xchg(cython.address(s.inside), 1)
     for i in range(cython.cast(cython.int, segment_cy.header.nr_cpus)):
-        c = cython.address(cpu_areas[i])
-        if s.kind == KIND_CPU and s.cpu == cython.cast(u32, i):
-            continue
-        if atomic64_load(cython.address(c.runner)) == cython.cast(u64, slot) + 1:
-            if s.saved_preempt != 0:
-                c.preempt_count = s.saved_preempt - 1
-            atomic64_store(cython.address(c.runner), s.interrupted)
-            atomic64_store(cython.address(c.irqs_off), 0)
-        elif is_interrupted(cython.cast(u64, slot) + 1):
+        if not reap_runner(cython.cast(u64, i), s, cython.cast(u64, slot) + 1):
             return False
-    cpu = s.counted_cpu
+    counted = s.counted_cpu
+    if counted & COUNT_MOVING:
+        if not recount_handlers((counted & ~cython.cast(u64, COUNT_MOVING)) - 1):
+            return False
+    elif counted != 0:
+        atomic64_fetch_sub(cython.address(cpu_areas[counted - 1].pending), 1)
+        s.counted_cpu = 0
+        futex_wake(low_half(cython.address(cpu_areas[counted - 1].pending)), 64)
     s.interrupted = 0
     s.saved_preempt = 0
-    s.counted_cpu = 0
-    if cpu != 0:
-        recount_handlers(cpu - 1)
+    atomic64_store(cython.address(s.inside), 0)
+    futex_wake(low_half(cython.address(s.inside)), 64)
     return True
 
 
-def is_interrupted(slot: u64) -> cython.bint:
-    """Whether a live process has pushed the process of `slot` (+1) aside."""
-    i: cython.int
-    for i in range(NR_SLOTS):
-        if process_slots[i].state == SLOT_LIVE and process_slots[i].interrupted == slot:
+def reap_runner(cpu, s, me):
+    """Take the dead process `me` (slot + 1) off the runners of `cpu`; false: it is below."""
+    c: cython.pointer[cpu_area] = cython.address(cpu_areas[cpu])
+    word: u64 = atomic64_load(cython.address(c.runner))
+    if word & RUNNER_SLOT != me:
+        return not is_runner_below(cpu, me)
+    if s.kind == KIND_CPU and s.cpu == cpu:
+        return atomic64_cmpxchg(cython.address(c.runner), word, runner_word(word, 0)) == word
+    # A new number first: who has looked at the word before `inside` was 1 starts again.
+    if atomic64_cmpxchg(cython.address(c.runner), word, runner_word(word, me)) != word:
+        return False
+    if s.saved_preempt != 0:
+        c.preempt_count = s.saved_preempt - 1
+        s.saved_preempt = 0
+    atomic64_store(cython.address(c.irqs_off), 0)
+    atomic64_store(cython.address(c.runner), runner_word(c.runner, s.interrupted))
+    s.interrupted = 0
+    futex_wake(low_half(cython.address(c.irqs_off)), 64)
+    return True
+
+
+def is_runner_below(cpu, me):
+    """Whether the process `me` (slot + 1) is pushed aside on the runners of `cpu`."""
+    c: cython.pointer[cpu_area] = cython.address(cpu_areas[cpu])
+    word: u64
+    at: u64
+    r: cython.pointer[process_slot]
+    found: cython.bint
+    while True:
+        word = atomic64_load(cython.address(c.runner))
+        at = word & RUNNER_SLOT
+        found = False
+        while at != 0 and not found:
+            found = at == me
+            r = cython.address(process_slots[at - 1])
+            at = 0 if r.kind == KIND_CPU and r.cpu == cpu else r.interrupted
+        if found or atomic64_load(cython.address(c.runner)) == word:
+            return found
+
+
+def recount_handlers(cpu):
+    """Make the count in `pending` agree with the slots that say they are in it.
+
+    A process that was killed while it counted itself leaves the two apart. Waits until no live
+    one is at it; false when that does not come to an end.
+    """
+    c: cython.pointer[cpu_area] = cython.address(cpu_areas[cpu])
+    before: u64
+    counted: u64
+    _tries: cython.int
+    for _tries in range(200):
+        before = atomic64_load(cython.address(c.pending))
+        counted = nr_counted(cpu)
+        if counted == NR_SLOTS or nr_counted(cpu) != counted:
+            usleep(50)
+            continue
+        counted |= before & ~cython.cast(u64, PENDING_HANDLERS)
+        if atomic64_cmpxchg(cython.address(c.pending), before, counted) == before:
+            futex_wake(low_half(cython.address(c.pending)), 64)
+            forget_moving(cpu)
             return True
     return False
 
 
-def recount_handlers(cpu: u64) -> None:
-    """Make the count in `pending` agree with the live processes that say they are in it.
-
-    A process that is killed between marking its slot and the addition leaves the two apart, so the
-    slots are the truth. They are read until count and slots stand still together.
-    """
-    c: cython.pointer[cpu_area] = cython.address(cpu_areas[cpu])
-    before: u64
-    after: u64
-    counted: u64
-    again: u64
-    since: u64
-    while True:
-        before = atomic64_load(cython.address(c.pending))
-        counted = nr_counted(cpu)
-        since = machine_ns()
-        while machine_ns() - since < 200000:
-            cpu_relax()
-        again = nr_counted(cpu)
-        after = atomic64_load(cython.address(c.pending))
-        if before != after or counted != again:
-            continue
-        if before & PENDING_HANDLERS <= counted:
-            return
-        after = (before & ~cython.cast(u64, PENDING_HANDLERS)) | counted
-        if atomic64_cmpxchg(cython.address(c.pending), before, after) == before:
-            futex_wake(low_half(cython.address(c.pending)), 64)
-            return
-
-
-def nr_counted(cpu: u64) -> u64:
-    """Count the live processes that say they are counted in the `pending` of `cpu`."""
+def nr_counted(cpu):
+    """Count the slots that are in the `pending` of `cpu`; NR_SLOTS: a live one changes it."""
     n: u64 = 0
     i: cython.int
+    counted: u64
     for i in range(NR_SLOTS):
-        if process_slots[i].state == SLOT_LIVE:
-            n += atomic64_load(cython.address(process_slots[i].counted_cpu)) == cpu + 1
+        counted = atomic64_load(cython.address(process_slots[i].counted_cpu))
+        if counted == cpu + 1 and process_slots[i].state != SLOT_FREE:
+            n += 1
+        elif counted == ((cpu + 1) | COUNT_MOVING) and process_slots[i].state == SLOT_LIVE:
+            return NR_SLOTS
     return n
+
+
+def forget_moving(cpu):
+    """Take those who died while they changed the count of `cpu` for not counted."""
+    i: cython.int
+    for i in range(NR_SLOTS):
+        if process_slots[i].state == SLOT_DEAD and process_slots[i].counted_cpu == (
+            (cpu + 1) | COUNT_MOVING
+        ):
+            process_slots[i].counted_cpu = 0
 
 
 def slot_info(slot: int) -> dict:
     """Return what is known of a process slot, for reports."""
     s: cython.pointer[process_slot] = cython.address(process_slots[slot])
     return {
-        "slot": slot, "name": s.name.decode(), "state": s.state, "kind": s.kind, "cpu": s.cpu,
-        "pid": s.pid, "generation": s.generation, "inside": s.inside,
-        "interrupted": s.interrupted, "counted_cpu": s.counted_cpu,
-        "waiting_lock": s.waiting_lock, "waiting_site": s.waiting_site,
+        "slot": slot,
+        "name": s.name.decode(),
+        "state": s.state,
+        "kind": s.kind,
+        "cpu": s.cpu,
+        "pid": s.pid,
+        "generation": s.generation,
+        "inside": s.inside,
+        "interrupted": s.interrupted,
+        "counted_cpu": s.counted_cpu,
+        "waiting_lock": s.waiting_lock,
+        "waiting_site": s.waiting_site,
         "held": [
-            (s.held[i].lock, s.held[i].site, s.held[i].flags) for i in range(min(s.nr_held, 48))
+            (s.held[i].lock, s.held[i].site, s.held[i].flags)
+            for i in range(min(s.nr_held, 48))
         ],
         "stack": [s.stack[i] for i in range(min(s.nr_stack, 16))],
     }
@@ -567,11 +681,20 @@ def cpu_info(cpu: int) -> dict:
     """Return the words of a CPU's area, for reports."""
     c: cython.pointer[cpu_area] = cython.address(cpu_areas[cpu])
     return {
-        "cpu": cpu, "pending": c.pending, "runner": c.runner, "halted": c.halted,
-        "softirq_pending": c.softirq_pending, "requested_ns": c.requested_ns,
-        "nr_messages": c.nr_messages, "nr_queued": c.nr_queued, "irqs_off": c.irqs_off,
-        "preempt_count": c.preempt_count, "current": c.current, "state": c.state,
-        "nr_switches": c.nr_switches, "nr_calls_interrupted": c.nr_calls_interrupted,
+        "cpu": cpu,
+        "pending": c.pending,
+        "runner": c.runner & RUNNER_SLOT,
+        "halted": c.halted,
+        "softirq_pending": c.softirq_pending,
+        "requested_ns": c.requested_ns,
+        "nr_messages": c.nr_messages,
+        "nr_queued": c.nr_queued,
+        "irqs_off": c.irqs_off,
+        "preempt_count": c.preempt_count,
+        "current": c.current,
+        "state": c.state,
+        "nr_switches": c.nr_switches,
+        "nr_calls_interrupted": c.nr_calls_interrupted,
     }
 
 

@@ -14,6 +14,7 @@ cdef extern from "callsite.h":
 
 cdef enum:
     NR_SITES = 8192
+    LOCAL = 16384          # places of the process-local table
 
 cdef public struct call_site_entry:
     u64 key               # hash of file, line, function; 0 = free. Claimed by compare-and-exchange

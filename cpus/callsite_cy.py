@@ -17,8 +17,6 @@ from cython.cimports.cpus.atomic import (
 )
 from cython.cimports.libc.string import memset, strlen, strncpy
 
-LOCAL = 16384
-
 
 def regions(config: object = None) -> dict:
     """Return the regions of the segment that this module needs, name → bytes."""

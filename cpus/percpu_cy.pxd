@@ -23,6 +23,9 @@ cdef enum:
 
     HELD_LOCKS = 48
 
+    SPINS = 300            # turns of a wait before it sleeps on a futex
+    WAIT_NS = 1000000      # longest sleep of a wait before it looks again
+
     SLOT_FREE = 0
     SLOT_LIVE = 1
     SLOT_DEAD = 2

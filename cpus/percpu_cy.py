@@ -43,9 +43,6 @@ from cython.cimports.cpus.segment_cy import machine_ns
 from cython.cimports.libc.string import strncpy
 from cython.cimports.posix.unistd import usleep
 
-SPINS = 300
-WAIT_NS = 1000000
-
 # Registered by later layers, called outside of any kernel call. No argument.
 softirq_hook: object = None
 schedule_hook: object = None

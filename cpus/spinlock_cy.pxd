@@ -84,11 +84,42 @@ cdef public struct lock_class:
     u32 recovery          # RECOVER_*
     u32 site              # where the lock was initialised, 0 = a lock of the kernel's own
 
+cdef extern from "waiting.h":
+    int PyErr_CheckSignals() noexcept
+    void PyErr_Clear() noexcept
+    int open_schedstat(u32 pid) noexcept
+    u64 read_run_delay(int fd) noexcept
+    int close(int fd) noexcept
+    int format_takeover(char *text, int size, const char *lock, const char *process) noexcept
+
 cdef lock_class *lock_classes
+cdef lock_stat *lock_stats                # [nr_cpus][NR_CLASSES]
+cdef contention_point *contention_points  # [NR_POINTS]
+cdef u64 *exact_hold_times                # 1: every section is timed
+cdef u64 *deadlock_claim                  # owner word of the waiter that searches, 0 = nobody
+cdef int schedstat_fds[224]               # by slot; of generation schedstat_of - 1
+cdef u32 schedstat_of[224]
 
 # A class by name; the same name gives the same class. May be called by the monitor at boot.
 cdef u16 lock_class_named(const char *name, u32 kind, u32 recovery) noexcept
 cdef void spinlock_init(spinlock *lock, u16 class_) noexcept
+
+# Returns 0, or -1 without the lock: this process holds it already, or the wait closes a cycle.
+cdef int spin_acquire(spinlock *lock, u32 site) noexcept
+cdef void rwlock_init(rwlock *lock, u16 class_) noexcept
+cdef int read_acquire(rwlock *lock, u32 site) noexcept
+cdef void read_release(rwlock *lock) noexcept
+cdef int write_acquire(rwlock *lock, u32 site) noexcept
+cdef void write_release(rwlock *lock) noexcept
+cdef bint try_write(rwlock *lock) noexcept
+cdef int spin_lock_slowpath(spinlock *lock, u32 site) noexcept
+cdef int rw_slowpath(rwlock *lock, u32 site, u32 flags) noexcept
+cdef void note_held(u64 lock, u32 site, u32 flags) noexcept
+cdef void forget_held(u64 lock) noexcept
+cdef void hold_time_stat(u16 class_, u64 ns) noexcept
+cdef void wait_time_stat(u16 class_, u32 site, u32 holder_site, u64 ns, u64 parked,
+                         u64 descheduled, u32 flags) noexcept
+cdef contention_point *find_point(u16 class_, u32 site, u32 holder_site) noexcept
 
 # For the kernel's own locks: always with interrupts off or bottom halves accounted for by the
 # caller, never recursive, never held when an exception is raised. `site` as call_site().
@@ -101,6 +132,7 @@ cdef void raw_spin_unlock_irqrestore(spinlock *lock, u64 flags) noexcept   # pas
 # Called with the lock just taken over from a process that died holding it; inside a call,
 # interrupts as the taker has them. Registered by the layer that owns the structure.
 ctypedef void (*recover_hook)(spinlock *lock) noexcept
+cdef recover_hook recovery_hooks[8]
 cdef void register_recovery(u32 recovery, recover_hook hook) noexcept
 
 # The statistics of a wait for a sleeping lock, and of its acquisition.

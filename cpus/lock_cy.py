@@ -1,0 +1,492 @@
+"""Spinlocks and rwlocks as drivers call them: include/linux/spinlock.h, with every check on.
+
+Arguments are kernel addresses or handles. Each function is one kernel call, in any context that the
+lock's own rule allows; holding a lock is atomic context. A breach (double lock, unlock of a free
+lock or of somebody else's, a wait that closes a cycle) is reported by `cpus.bug` after the call has
+left the kernel; with on_bug='continue' a double lock or deadlock ends the machine, since Linux would
+hang there, and a wrong unlock unlocks, as Linux does.
+"""
+
+import cython
+from cython.cimports.cpus.atomic import atomic32_load, atomic32_xchg, futex_wake, unlikely
+from cython.cimports.cpus.callsite_cy import call_site
+from cython.cimports.cpus.handle_cy import address_of
+from cython.cimports.cpus.percpu_cy import (
+    SOFTIRQ_OFFSET,
+    enter,
+    irq_restore,
+    irq_save,
+    leave,
+    this_cpu,
+    this_owner,
+    this_process,
+)
+from cython.cimports.cpus.segment_cy import native
+from cython.cimports.cpus.spinlock_cy import (
+    CLASS_RW,
+    CLASS_SPIN,
+    LOCK_MAGIC,
+    RECOVER_NOTHING,
+    WAITERS,
+    lock_class_named,
+    raw_spin_trylock,
+    raw_spin_unlock,
+    read_acquire,
+    read_release,
+    rwlock_init,
+    spin_acquire,
+    spinlock_init,
+    try_write,
+    write_acquire,
+    write_release,
+    note_held,
+)
+
+from cpus import bug, callsite_cy
+
+
+def spinlock_at(address):
+    lock: cython.pointer[spinlock] = cython.cast(
+        cython.pointer[spinlock], native(address, cython.sizeof(spinlock))
+    )
+    if unlikely(lock == cython.NULL or lock.magic != LOCK_MAGIC):
+        return cython.NULL
+    return lock
+
+
+def rwlock_at(address):
+    lock: cython.pointer[rwlock] = cython.cast(
+        cython.pointer[rwlock], native(address, cython.sizeof(rwlock))
+    )
+    if unlikely(lock == cython.NULL or lock.magic != LOCK_MAGIC):
+        return cython.NULL
+    return lock
+
+
+def init_class_name(lock: object, site: cython.uint) -> bytes:
+    """Name the class of a lock: its struct field, or the place that initialises it."""
+    name = getattr(lock, "lock_name", None)
+    if not name:
+        function, file, line = callsite_cy.site_info(site)
+        name = f"lock@{file.rpartition('/')[2]}:{line}"
+    return name.encode()[:47]
+
+
+def spin_lock_init(lock: object) -> None:
+    """Make a spinlock free; its class is its struct field or the place of this call."""
+    address: cython.ulonglong = address_of(lock)
+    name: bytes = init_class_name(lock, call_site())
+    enter()
+    at: cython.p_void = native(address, cython.sizeof(spinlock))
+    if at != cython.NULL:
+        spinlock_init(
+            cython.cast(cython.pointer[spinlock], at),
+            lock_class_named(name, CLASS_SPIN, RECOVER_NOTHING),
+        )
+    leave()
+    if at == cython.NULL:
+        bug.bad_address("spin_lock_init", address)
+
+
+def rwlock_init_(lock: object) -> None:
+    """Make an rwlock free; its class is its struct field or the place of this call."""
+    address: cython.ulonglong = address_of(lock)
+    name: bytes = init_class_name(lock, call_site())
+    enter()
+    at: cython.p_void = native(address, cython.sizeof(rwlock))
+    if at != cython.NULL:
+        rwlock_init(
+            cython.cast(cython.pointer[rwlock], at),
+            lock_class_named(name, CLASS_RW, RECOVER_NOTHING),
+        )
+    leave()
+    if at == cython.NULL:
+        bug.bad_address("rwlock_init", address)
+
+
+def spin_lock(lock: object) -> None:
+    """Take a spinlock; any context that cannot interrupt a holder of it on this CPU."""
+    address: cython.ulonglong = address_of(lock)
+    enter()
+    at: cython.pointer[spinlock] = spinlock_at(address)
+    result: cython.int = -2
+    if at != cython.NULL:
+        result = spin_acquire(at, call_site())
+    leave()
+    if unlikely(result < 0):
+        refuse_lock("spin_lock", address, result)
+
+
+def spin_lock_irq(lock: object) -> None:
+    """Turn interrupts off and take a spinlock; only where interrupts are known to be on."""
+    address: cython.ulonglong = address_of(lock)
+    enter()
+    at: cython.pointer[spinlock] = spinlock_at(address)
+    result: cython.int = -2
+    flags: cython.ulonglong = irq_save()
+    if at != cython.NULL:
+        result = spin_acquire(at, call_site())
+    if unlikely(result < 0):
+        irq_restore(flags)
+    leave()
+    if unlikely(result < 0):
+        refuse_lock("spin_lock_irq", address, result)
+
+
+def spin_lock_irqsave(lock: object) -> int:
+    """Turn interrupts off and take a spinlock; returns the old flag for the unlock."""
+    address: cython.ulonglong = address_of(lock)
+    enter()
+    at: cython.pointer[spinlock] = spinlock_at(address)
+    result: cython.int = -2
+    flags: cython.ulonglong = irq_save()
+    if at != cython.NULL:
+        result = spin_acquire(at, call_site())
+    if unlikely(result < 0):
+        irq_restore(flags)
+    leave()
+    if unlikely(result < 0):
+        refuse_lock("spin_lock_irqsave", address, result)
+    return flags
+
+
+def spin_lock_bh(lock: object) -> None:
+    """Keep softirqs off this CPU and take a spinlock; task context or softirq."""
+    address: cython.ulonglong = address_of(lock)
+    enter()
+    at: cython.pointer[spinlock] = spinlock_at(address)
+    result: cython.int = -2
+    this_cpu.preempt_count += SOFTIRQ_OFFSET
+    if at != cython.NULL:
+        result = spin_acquire(at, call_site())
+    if unlikely(result < 0):
+        this_cpu.preempt_count -= SOFTIRQ_OFFSET
+    leave()
+    if unlikely(result < 0):
+        refuse_lock("spin_lock_bh", address, result)
+
+
+def spin_trylock(lock: object) -> bool:
+    """Take a spinlock if it is free; any context."""
+    address: cython.ulonglong = address_of(lock)
+    enter()
+    at: cython.pointer[spinlock] = spinlock_at(address)
+    taken: cython.bint = at != cython.NULL and raw_spin_trylock(at, call_site())
+    leave()
+    if unlikely(at == cython.NULL):
+        refuse_lock("spin_trylock", address, -2)
+    return taken
+
+
+def spin_is_locked(lock: object) -> bool:
+    """Return whether somebody holds a spinlock."""
+    address: cython.ulonglong = address_of(lock)
+    enter()
+    at: cython.pointer[spinlock] = spinlock_at(address)
+    word: u32 = atomic32_load(cython.address(at.word)) if at != cython.NULL else 0
+    leave()
+    if unlikely(at == cython.NULL):
+        refuse_lock("spin_is_locked", address, -2)
+    return word != 0
+
+
+def release(address: u64) -> cython.int:
+    """Unlock if this process holds it: 0; 1 with interrupts and counts untouched otherwise."""
+    at: cython.pointer[spinlock] = spinlock_at(address)
+    if unlikely(
+        at == cython.NULL
+        or atomic32_load(cython.address(at.word)) & ~cython.cast(u32, WAITERS) != this_owner
+    ):
+        return 1
+    raw_spin_unlock(at)
+    return 0
+
+
+def spin_unlock(lock: object) -> None:
+    """Give a spinlock back; by the context that took it."""
+    address: cython.ulonglong = address_of(lock)
+    enter()
+    wrong: cython.int = release(address)
+    leave()
+    if unlikely(wrong):
+        refuse_unlock("spin_unlock", address)
+
+
+def spin_unlock_irq(lock: object) -> None:
+    """Give a spinlock back and turn interrupts on."""
+    address: cython.ulonglong = address_of(lock)
+    enter()
+    wrong: cython.int = release(address)
+    if not wrong:
+        irq_restore(0)
+    leave()
+    if unlikely(wrong):
+        refuse_unlock("spin_unlock_irq", address)
+
+
+def spin_unlock_irqrestore(lock: object, flags: cython.ulonglong) -> None:
+    """Give a spinlock back and put the interrupt flag back."""
+    address: cython.ulonglong = address_of(lock)
+    enter()
+    wrong: cython.int = release(address)
+    if not wrong:
+        irq_restore(1 if flags else 0)
+    leave()
+    if unlikely(wrong):
+        refuse_unlock("spin_unlock_irqrestore", address)
+
+
+def spin_unlock_bh(lock: object) -> None:
+    """Give a spinlock back and let softirqs in; what is pending runs now."""
+    address: cython.ulonglong = address_of(lock)
+    enter()
+    wrong: cython.int = release(address)
+    if not wrong:
+        this_cpu.preempt_count -= SOFTIRQ_OFFSET
+    leave()
+    if unlikely(wrong):
+        refuse_unlock("spin_unlock_bh", address)
+    else:
+        enter()
+        leave()
+
+
+def take_side(lock: object, name: str, write: cython.int, irq: cython.int) -> int:
+    """Take one side of an rwlock. `irq`: 0 plain, 1 interrupts off, 2 softirqs off."""
+    address: cython.ulonglong = address_of(lock)
+    enter()
+    at: cython.pointer[rwlock] = rwlock_at(address)
+    result: cython.int = -2
+    flags: cython.ulonglong = this_cpu.irqs_off
+    if irq == 1:
+        this_cpu.irqs_off = 1
+    elif irq == 2:
+        this_cpu.preempt_count += SOFTIRQ_OFFSET
+    if at != cython.NULL:
+        result = write_acquire(at, call_site()) if write else read_acquire(at, call_site())
+    if unlikely(result < 0):
+        if irq == 1:
+            irq_restore(flags)
+        elif irq == 2:
+            this_cpu.preempt_count -= SOFTIRQ_OFFSET
+    leave()
+    if unlikely(result < 0):
+        refuse_lock(name, address, result)
+    return flags
+
+
+def give_side(
+    lock: object, name: str, write: cython.int, irq: cython.int, flags: cython.ulonglong
+) -> None:
+    """Give one side of an rwlock back. `irq` as in take_side, `flags` what the flag becomes."""
+    address: cython.ulonglong = address_of(lock)
+    enter()
+    at: cython.pointer[rwlock] = rwlock_at(address)
+    wrong: cython.int = at == cython.NULL or not holds_side(address, write)
+    if not wrong:
+        if write:
+            write_release(at)
+        else:
+            read_release(at)
+        if irq == 1:
+            irq_restore(1 if flags else 0)
+        elif irq == 2:
+            this_cpu.preempt_count -= SOFTIRQ_OFFSET
+    leave()
+    if unlikely(wrong):
+        refuse_unlock(name, address)
+    elif irq == 2:
+        enter()
+        leave()
+
+
+def holds_side(address: u64, write: cython.int) -> cython.bint:
+    """Whether this process holds that side of the rwlock."""
+    at: u64 = cython.cast(u64, rwlock_at(address))
+    i: u32
+    n: u32 = this_process.nr_held if this_process.nr_held < 48 else 48
+    for i in range(n):
+        if this_process.held[i].lock == at and this_process.held[i].flags == (
+            2 if write else 1
+        ):
+            return True
+    return False
+
+
+def read_lock(lock: object) -> None:
+    """Take the read side; recursive, readers go before writers."""
+    take_side(lock, "read_lock", 0, 0)
+
+
+def read_lock_irq(lock: object) -> None:
+    """Turn interrupts off and take the read side."""
+    take_side(lock, "read_lock_irq", 0, 1)
+
+
+def read_lock_irqsave(lock: object) -> int:
+    """Turn interrupts off, take the read side, return the old flag."""
+    return take_side(lock, "read_lock_irqsave", 0, 1)
+
+
+def read_lock_bh(lock: object) -> None:
+    """Keep softirqs off and take the read side."""
+    take_side(lock, "read_lock_bh", 0, 2)
+
+
+def write_lock(lock: object) -> None:
+    """Take the write side."""
+    take_side(lock, "write_lock", 1, 0)
+
+
+def write_lock_irq(lock: object) -> None:
+    """Turn interrupts off and take the write side."""
+    take_side(lock, "write_lock_irq", 1, 1)
+
+
+def write_lock_irqsave(lock: object) -> int:
+    """Turn interrupts off, take the write side, return the old flag."""
+    return take_side(lock, "write_lock_irqsave", 1, 1)
+
+
+def write_lock_bh(lock: object) -> None:
+    """Keep softirqs off and take the write side."""
+    take_side(lock, "write_lock_bh", 1, 2)
+
+
+def write_trylock(lock: object) -> bool:
+    """Take the write side if nobody has either side."""
+    address: cython.ulonglong = address_of(lock)
+    enter()
+    at: cython.pointer[rwlock] = rwlock_at(address)
+    taken: cython.bint = False
+    if at != cython.NULL and atomic32_load(cython.address(at.word)) == 0 and try_write(at):
+        this_cpu.preempt_count += 1
+        at.site = call_site()
+        at.acquired = 0
+        note_held(cython.cast(u64, at), at.site, 2)
+        taken = True
+    leave()
+    if unlikely(at == cython.NULL):
+        refuse_lock("write_trylock", address, -2)
+    return taken
+
+
+def read_unlock(lock: object) -> None:
+    """Give the read side back."""
+    give_side(lock, "read_unlock", 0, 0, 0)
+
+
+def read_unlock_irq(lock: object) -> None:
+    """Give the read side back and turn interrupts on."""
+    give_side(lock, "read_unlock_irq", 0, 1, 0)
+
+
+def read_unlock_irqrestore(lock: object, flags: int) -> None:
+    """Give the read side back and put the interrupt flag back."""
+    give_side(lock, "read_unlock_irqrestore", 0, 1, flags)
+
+
+def read_unlock_bh(lock: object) -> None:
+    """Give the read side back and let softirqs in."""
+    give_side(lock, "read_unlock_bh", 0, 2, 0)
+
+
+def write_unlock(lock: object) -> None:
+    """Give the write side back."""
+    give_side(lock, "write_unlock", 1, 0, 0)
+
+
+def write_unlock_irq(lock: object) -> None:
+    """Give the write side back and turn interrupts on."""
+    give_side(lock, "write_unlock_irq", 1, 1, 0)
+
+
+def write_unlock_irqrestore(lock: object, flags: int) -> None:
+    """Give the write side back and put the interrupt flag back."""
+    give_side(lock, "write_unlock_irqrestore", 1, 1, flags)
+
+
+def write_unlock_bh(lock: object) -> None:
+    """Give the write side back and let softirqs in."""
+    give_side(lock, "write_unlock_bh", 1, 2, 0)
+
+
+def lock_words(address: cython.ulonglong) -> tuple:
+    """Return (owner word without the waiters' bit, magic) of a lock; (0, 0) if unmapped."""
+    at: cython.pointer[spinlock] = cython.cast(
+        cython.pointer[spinlock], native(address, cython.sizeof(spinlock))
+    )
+    if at == cython.NULL:
+        return 0, 0
+    return at.word & ~cython.cast(u32, WAITERS), at.magic
+
+
+def own_word() -> int:
+    """Return the owner word of this process."""
+    return this_owner
+
+
+def refuse_lock(call: str, address: int, result: int) -> None:
+    """Report a lock that could not be taken: -2 no lock there, -1 held by us or a cycle."""
+    word, magic = lock_words(address)
+    if magic != LOCK_MAGIC:
+        bug.not_a_lock(call, address, magic)
+    elif word == this_owner:
+        bug.double_lock(call, address)
+    else:
+        bug.deadlock(call, address, word)
+
+
+def refuse_unlock(call: str, address: int) -> None:
+    """Report a wrong unlock; with on_bug='continue' unlock all the same, as Linux does."""
+    word, magic = lock_words(address)
+    if magic != LOCK_MAGIC:
+        bug.not_a_lock(call, address, magic)
+        return
+    bug.bad_unlock(call, address, word)
+    force_unlock(address)
+
+
+def force_unlock(address: cython.ulonglong) -> None:
+    """Make a spinlock free whoever holds it; the tail of a reported breach."""
+    enter()
+    at: cython.pointer[spinlock] = spinlock_at(address)
+    if at != cython.NULL and atomic32_xchg(cython.address(at.word), 0) & WAITERS:
+        futex_wake(cython.address(at.word), 1)
+    leave()
+
+
+def held_locks() -> list:
+    """Return [(native address, call site, flags)] of what this process holds, oldest first."""
+    return [
+        (this_process.held[i].lock, this_process.held[i].site, this_process.held[i].flags)
+        for i in range(min(this_process.nr_held, 48))
+    ]
+
+
+def give_back(keep: int = 0) -> int:
+    """Release the locks that this context took beyond its first `keep`; returns how many.
+
+    For a context that ended by an exception or returned with a lock held.
+    """
+    released: cython.int = 0
+    n: u32
+    lock: u64
+    flags: u32
+    enter()
+    while this_process.nr_held > cython.cast(u32, keep):
+        n = this_process.nr_held
+        if n > 48:
+            this_process.nr_held = 48
+            continue
+        lock = this_process.held[n - 1].lock
+        flags = this_process.held[n - 1].flags
+        if flags == 1:
+            read_release(cython.cast(cython.pointer[rwlock], lock))
+        elif flags == 2:
+            write_release(cython.cast(cython.pointer[rwlock], lock))
+        else:
+            raw_spin_unlock(cython.cast(cython.pointer[spinlock], lock))
+        released += 1
+    leave()
+    return released

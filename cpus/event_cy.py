@@ -15,16 +15,25 @@ from cython.cimports.cpus.atomic import (
     atomic64_load_acquire,
     atomic64_store_release,
 )
-from cython.cimports.cpus.percpu_cy import this_cpu
+from cython.cimports.cpus.percpu_cy import enter, leave, this_cpu
 from cython.cimports.cpus.segment_cy import machine_ns
 from cython.cimports.libc.string import memcpy
 
 EVENT_NAMES = {
-    EVENT_CONTENTION: "contention", EVENT_FAULT: "fault", EVENT_BUG: "bug",
-    EVENT_IRQ_ENTRY: "irq_handler_entry", EVENT_IRQ_EXIT: "irq_handler_exit",
-    EVENT_SWITCH: "sched_switch", EVENT_SOFTIRQ: "softirq_entry", EVENT_KMALLOC: "kmalloc",
-    EVENT_KFREE: "kfree", EVENT_PAGE_ALLOC: "mm_page_alloc", EVENT_PAGE_FREE: "mm_page_free",
-    EVENT_RECLAIM: "reclaim", EVENT_WRITEBACK: "writeback", EVENT_DIED: "process_died",
+    EVENT_CONTENTION: "contention",
+    EVENT_FAULT: "fault",
+    EVENT_BUG: "bug",
+    EVENT_IRQ_ENTRY: "irq_handler_entry",
+    EVENT_IRQ_EXIT: "irq_handler_exit",
+    EVENT_SWITCH: "sched_switch",
+    EVENT_SOFTIRQ: "softirq_entry",
+    EVENT_KMALLOC: "kmalloc",
+    EVENT_KFREE: "kfree",
+    EVENT_PAGE_ALLOC: "mm_page_alloc",
+    EVENT_PAGE_FREE: "mm_page_free",
+    EVENT_RECLAIM: "reclaim",
+    EVENT_WRITEBACK: "writeback",
+    EVENT_DIED: "process_died",
 }
 
 
@@ -129,6 +138,13 @@ def dmesg(level: int = 7) -> str:
     )
 
 
+def event(type: int, a: int, b: int, c: int, site: int) -> None:
+    """Record an event on this CPU; any context, outside of any call."""
+    enter()
+    trace_event(type, a, b, c, site)
+    leave()
+
+
 def read_events(cpu: int, since: int = 0) -> list:
     """Return the whole records of a CPU's ring from number `since` on, oldest first, as dicts."""
     from cpus import percpu_cy
@@ -145,8 +161,15 @@ def read_events(cpu: int, since: int = 0) -> list:
             continue
         records.append(
             {
-                "number": n, "ns": e.ns, "cpu": e.cpu, "task": e.task, "site": e.site,
-                "type": EVENT_NAMES.get(e.type, str(e.type)), "a": e.a, "b": e.b, "c": e.c,
+                "number": n,
+                "ns": e.ns,
+                "cpu": e.cpu,
+                "task": e.task,
+                "site": e.site,
+                "type": EVENT_NAMES.get(e.type, str(e.type)),
+                "a": e.a,
+                "b": e.b,
+                "c": e.c,
             }
         )
     return records

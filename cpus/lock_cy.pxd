@@ -5,3 +5,5 @@ from cpus.spinlock_cy cimport rwlock, spinlock
 
 cdef spinlock *spinlock_at(u64 address) noexcept
 cdef rwlock *rwlock_at(u64 address) noexcept
+cdef int release(u64 address) noexcept
+cdef bint holds_side(u64 address, int write) noexcept

@@ -29,6 +29,7 @@ from cython.cimports.cpus.spinlock_cy import (
     RECOVER_NOTHING,
     WAITERS,
     lock_class_named,
+    note_held,
     raw_spin_trylock,
     raw_spin_unlock,
     read_acquire,
@@ -39,7 +40,6 @@ from cython.cimports.cpus.spinlock_cy import (
     try_write,
     write_acquire,
     write_release,
-    note_held,
 )
 
 from cpus import bug, callsite_cy
@@ -190,7 +190,7 @@ def spin_is_locked(lock: object) -> bool:
     return word != 0
 
 
-def release(address: u64) -> cython.int:
+def release(address):
     """Unlock if this process holds it: 0; 1 with interrupts and counts untouched otherwise."""
     at: cython.pointer[spinlock] = spinlock_at(address)
     if unlikely(
@@ -300,7 +300,7 @@ def give_side(
         leave()
 
 
-def holds_side(address: u64, write: cython.int) -> cython.bint:
+def holds_side(address, write):
     """Whether this process holds that side of the rwlock."""
     at: u64 = cython.cast(u64, rwlock_at(address))
     i: u32
@@ -434,7 +434,7 @@ def refuse_lock(call: str, address: int, result: int) -> None:
     elif word == this_owner:
         bug.double_lock(call, address)
     else:
-        bug.deadlock(call, address, word)
+        bug.deadlock(call, address)
 
 
 def refuse_unlock(call: str, address: int) -> None:

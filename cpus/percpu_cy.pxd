@@ -123,7 +123,6 @@ cdef void raise_softirq_pending(u64 nr) noexcept          # on this CPU, inside 
 # inter-processor interrupt. Returns 0, or -1 when that CPU is not online.
 cdef int gate_acquire(u64 cpu) noexcept
 cdef void gate_release() noexcept
-
 # A lock word: process slot + 1 in bits 0-7, its generation in bits 8-30, bit 31 = someone is parked.
 cdef process_slot *owner_slot(u32 word) noexcept # NULL: nobody, or a process that is gone
 cdef bint owner_dead(u32 word) noexcept

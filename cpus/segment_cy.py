@@ -167,6 +167,21 @@ def buffer_address(buffer: object) -> int:
     return address
 
 
+def native_address(address: cython.ulonglong, length: cython.ulonglong = 1) -> int:
+    """Return where a kernel address lies in this process, 0 when nothing is mapped there."""
+    return cython.cast(cython.ulonglong, native(address, length))
+
+
+def native_word32(at: cython.ulonglong) -> int:
+    """Return the 32-bit word at a native address, for reports."""
+    return cython.cast(cython.pointer[u32], at)[0]
+
+
+def kernel_address_of(at: cython.ulonglong) -> int:
+    """Return the kernel address of a native one, 0 when it is in no window."""
+    return kernel_address(cython.cast(cython.p_void, at))
+
+
 def nr_cpus() -> int:
     """Return how many processors this machine has."""
     return header.nr_cpus

@@ -4,6 +4,7 @@ C functions here are called inside a kernel call (between enter and leave).
 """
 
 from cpus.atomic cimport u8, u16, u32, u64
+from cpus.percpu_cy cimport process_slot
 
 cdef enum:
     NR_CLASSES = 512
@@ -120,6 +121,24 @@ cdef void hold_time_stat(u16 class_, u64 ns) noexcept
 cdef void wait_time_stat(u16 class_, u32 site, u32 holder_site, u64 ns, u64 parked,
                          u64 descheduled, u32 flags) noexcept
 cdef contention_point *find_point(u16 class_, u32 site, u32 holder_site) noexcept
+
+cdef void spin_acquired(spinlock *lock, u32 site) noexcept
+cdef int log2_bucket(u64 ns) noexcept
+cdef void begin_wait(u64 lock, u32 site, u32 flags) noexcept
+cdef void end_wait() noexcept
+cdef void park(u32 *word_at, u32 word, u64 *parked, u64 *descheduled, u64 timeout_ns) noexcept
+cdef void check_signals() noexcept
+cdef u64 run_delay(process_slot *slot) noexcept
+cdef void take_over(spinlock *lock, u32 word) noexcept
+cdef void report_takeover(const char *name, u32 word) noexcept
+cdef bint find_deadlock() noexcept
+cdef u64 walk_cycle() noexcept
+cdef process_slot *blocked_by(process_slot *slot) noexcept
+cdef process_slot *reader_of(u64 lock, process_slot *besides) noexcept
+cdef void read_back_out(rwlock *lock) noexcept
+cdef bint reader_of_own(rwlock *lock) noexcept
+cdef void park_for_readers(rwlock *lock, u32 readers, u64 *parked) noexcept
+cdef void forget_dead_readers(rwlock *lock, u32 readers) noexcept
 
 # For the kernel's own locks: always with interrupts off or bottom halves accounted for by the
 # caller, never recursive, never held when an exception is raised. `site` as call_site().

@@ -37,7 +37,7 @@ from cython.cimports.cpus.atomic import (
     likely,
     unlikely,
 )
-from cython.cimports.cpus.callsite_cy import call_site, stack_sites
+from cython.cimports.cpus.callsite_cy import stack_sites
 from cython.cimports.cpus.event_cy import EVENT_CONTENTION, log_text, trace_event
 from cython.cimports.cpus.percpu_cy import (
     HELD_LOCKS,
@@ -56,7 +56,7 @@ from cython.cimports.cpus.percpu_cy import (
     this_owner,
     this_process,
 )
-from cython.cimports.cpus.segment_cy import machine_ns, ticks_to_ns
+from cython.cimports.cpus.segment_cy import ticks_to_ns
 from cython.cimports.libc.string import memset, strcmp, strncpy
 
 
@@ -74,7 +74,9 @@ def regions(config: object = None) -> dict:
 def attach(config: object = None) -> None:
     """Find this module's regions in the attached segment."""
     global lock_classes, lock_stats, contention_points, exact_hold_times, deadlock_claim
-    lock_classes = cython.cast(cython.pointer[lock_class], segment_cy.region_at(b"lock_classes"))
+    lock_classes = cython.cast(
+        cython.pointer[lock_class], segment_cy.region_at(b"lock_classes")
+    )
     lock_stats = cython.cast(cython.pointer[lock_stat], segment_cy.region_at(b"lock_stats"))
     contention_points = cython.cast(
         cython.pointer[contention_point], segment_cy.region_at(b"contention_points")
@@ -142,7 +144,7 @@ def spinlock_init(lock, class_):
     atomic32_store_release(cython.address(lock.word), 0)
 
 
-def note_held(lock: u64, site: u32, flags: u32) -> cython.void:
+def note_held(lock, site, flags):
     """Put a lock on this process's list of held locks."""
     n: u32 = this_process.nr_held
     if likely(n < HELD_LOCKS):
@@ -152,7 +154,7 @@ def note_held(lock: u64, site: u32, flags: u32) -> cython.void:
     this_process.nr_held = n + 1
 
 
-def forget_held(lock: u64) -> cython.void:
+def forget_held(lock):
     """Take a lock off this process's list; nearly always it is the last."""
     n: u32 = this_process.nr_held
     i: u32
@@ -182,7 +184,7 @@ def spin_acquire(lock, site):
     return 0
 
 
-def spin_acquired(lock: cython.pointer[spinlock], site: u32) -> cython.void:
+def spin_acquired(lock, site):
     """Count the acquisition; called by the new owner."""
     stat: cython.pointer[lock_stat] = cython.address(
         lock_stats[this_cpu.number * NR_CLASSES + lock.class_]
@@ -231,7 +233,7 @@ def raw_spin_unlock_irqrestore(lock, flags):
     irq_restore(flags)
 
 
-def log2_bucket(ns: u64) -> cython.int:
+def log2_bucket(ns):
     """Return the bucket of a log2 histogram: 0 for less than 2 ns."""
     bucket: cython.int = 0
     while ns > 1 and bucket < HIST - 1:
@@ -240,7 +242,7 @@ def log2_bucket(ns: u64) -> cython.int:
     return bucket
 
 
-def hold_time_stat(class_: u16, ns: u64) -> cython.void:
+def hold_time_stat(class_, ns):
     """Add one hold time to the statistics of a class on this CPU."""
     stat: cython.pointer[lock_stat] = cython.address(
         lock_stats[this_cpu.number * NR_CLASSES + class_]
@@ -254,9 +256,7 @@ def hold_time_stat(class_: u16, ns: u64) -> cython.void:
     stat.hold_hist[log2_bucket(ns)] += 1
 
 
-def wait_time_stat(
-    class_: u16, site: u32, holder_site: u32, ns: u64, parked: u64, descheduled: u64, flags: u32
-) -> cython.void:
+def wait_time_stat(class_, site, holder_site, ns, parked, descheduled, flags):
     """Add one wait to the statistics of a class on this CPU and to its contention point."""
     stat: cython.pointer[lock_stat] = cython.address(
         lock_stats[this_cpu.number * NR_CLASSES + class_]
@@ -288,7 +288,7 @@ def wait_time_stat(
     )
 
 
-def find_point(class_: u16, site: u32, holder_site: u32) -> cython.pointer[contention_point]:
+def find_point(class_, site, holder_site):
     """Return the counters of a (class, waiter, holder) triple; NULL when the table is full."""
     key: u64 = (
         (cython.cast(u64, class_) << 48) | (cython.cast(u64, site) << 24) | holder_site
@@ -331,7 +331,7 @@ def lock_held_stat(class_, ns):
     hold_time_stat(class_, ns)
 
 
-def begin_wait(lock: u64, site: u32, flags: u32) -> cython.void:
+def begin_wait(lock, site, flags):
     """Show that this process waits: deadlock search, reports and the monitor read it."""
     this_process.waiting_site = site
     this_process.waiting_flags = flags
@@ -340,7 +340,7 @@ def begin_wait(lock: u64, site: u32, flags: u32) -> cython.void:
     atomic64_store(cython.address(this_process.waiting_lock), lock)
 
 
-def end_wait() -> cython.void:
+def end_wait():
     """The wait is over."""
     atomic64_store(cython.address(this_process.parked), 0)
     atomic64_store(cython.address(this_process.waiting_lock), 0)
@@ -366,13 +366,21 @@ def spin_lock_slowpath(lock, site):
             if word & ~cython.cast(u32, WAITERS) == 0:
                 if (
                     atomic32_cmpxchg(
-                        cython.address(lock.word), word, this_owner | waiters | (word & WAITERS)
+                        cython.address(lock.word),
+                        word,
+                        this_owner | waiters | (word & WAITERS),
                     )
                     == word
                 ):
                     end_wait()
                     wait_time_stat(
-                        lock.class_, site, holder_site, clock_ns() - start, parked, descheduled, 0
+                        lock.class_,
+                        site,
+                        holder_site,
+                        clock_ns() - start,
+                        parked,
+                        descheduled,
+                        0,
                     )
                     return 0
                 continue
@@ -382,9 +390,7 @@ def spin_lock_slowpath(lock, site):
         if word & ~cython.cast(u32, WAITERS) == 0:
             continue
         if owner_dead(word):
-            if (
-                atomic32_cmpxchg(cython.address(lock.word), word, this_owner | WAITERS) == word
-            ):
+            if atomic32_cmpxchg(cython.address(lock.word), word, this_owner | WAITERS) == word:
                 end_wait()
                 wait_time_stat(
                     lock.class_, site, holder_site, clock_ns() - start, parked, descheduled, 0
@@ -402,20 +408,16 @@ def spin_lock_slowpath(lock, site):
             return -1
         waiters = WAITERS
         park(
-            cython.address(lock.word), word,
-            cython.address(parked), cython.address(descheduled),
+            cython.address(lock.word),
+            word,
+            cython.address(parked),
+            cython.address(descheduled),
             1000000 if parks < 2 else 10000000,
         )
         parks += 1
 
 
-def park(
-    word_at: cython.pointer[u32],
-    word: u32,
-    parked: cython.pointer[u64],
-    descheduled: cython.pointer[u64],
-    timeout_ns: u64,
-) -> cython.void:
+def park(word_at, word, parked, descheduled, timeout_ns):
     """Sleep until the lock word changes or the time-out; adds to the two times, in ns.
 
     A safe point when interrupts are on: `inside` is 0 meanwhile. A wake-up that finds this CPU
@@ -449,13 +451,13 @@ def park(
     stand_still_point()
 
 
-def check_signals() -> cython.void:
+def check_signals():
     """Let Python's signal handlers run: outside of any call. An exception of theirs is dropped."""
     if PyErr_CheckSignals() < 0:
         PyErr_Clear()
 
 
-def run_delay(slot: cython.pointer[process_slot]) -> u64:
+def run_delay(slot):
     """Return how long (ns) the process of `slot` was runnable without a host processor.
 
     From /proc/<pid>/schedstat; the descriptor is kept per slot and generation.
@@ -473,7 +475,7 @@ def run_delay(slot: cython.pointer[process_slot]) -> u64:
     return read_run_delay(schedstat_fds[n])
 
 
-def take_over(lock: cython.pointer[spinlock], word: u32) -> cython.void:
+def take_over(lock, word):
     """Repair what a lock protects after its owner died with it; the lock is this process's now."""
     recovery: u32 = lock_classes[lock.class_].recovery
     report_takeover(lock_classes[lock.class_].name, word)
@@ -482,7 +484,7 @@ def take_over(lock: cython.pointer[spinlock], word: u32) -> cython.void:
         recovery_hooks[recovery](lock)
 
 
-def report_takeover(name: cython.p_const_char, word: u32) -> cython.void:
+def report_takeover(name, word):
     """Log that a dead process's lock was taken over."""
     text: cython.char[160]
     slot: u32 = word & 0xFF
@@ -490,7 +492,7 @@ def report_takeover(name: cython.p_const_char, word: u32) -> cython.void:
     log_text(text, length, 4)
 
 
-def find_deadlock() -> cython.bint:
+def find_deadlock():
     """Whether this process's wait closes a cycle of waiters that cannot move.
 
     Waiters search one at a time, so of several in one cycle the first to look is told, withdraws,
@@ -510,7 +512,7 @@ def find_deadlock() -> cython.bint:
     return found
 
 
-def walk_cycle() -> u64:
+def walk_cycle():
     """Follow who waits for whom from this process; a hash of the walk if it comes back, else 0."""
     hash_: u64 = 0
     at: cython.pointer[process_slot] = this_process
@@ -525,13 +527,15 @@ def walk_cycle() -> u64:
     return 0
 
 
-def blocked_by(slot: cython.pointer[process_slot]) -> cython.pointer[process_slot]:
+def blocked_by(slot):
     """Return the process that `slot` cannot go on without, or NULL when it can."""
     lock: u64 = atomic64_load(cython.address(slot.waiting_lock))
     word: u32
     i: cython.int
     if lock != 0:
-        word = atomic32_load(cython.cast(cython.pointer[u32], lock)) & ~cython.cast(u32, WAITERS)
+        word = atomic32_load(cython.cast(cython.pointer[u32], lock)) & ~cython.cast(
+            u32, WAITERS
+        )
         if word != 0:
             return owner_slot(word)
         if slot.waiting_flags & 2:
@@ -546,9 +550,7 @@ def blocked_by(slot: cython.pointer[process_slot]) -> cython.pointer[process_slo
     return cython.NULL
 
 
-def reader_of(
-    lock: u64, besides: cython.pointer[process_slot]
-) -> cython.pointer[process_slot]:
+def reader_of(lock, besides):
     """Return a live process that holds the read side of `lock`, or NULL."""
     i: cython.int
     k: u32
@@ -629,7 +631,7 @@ def write_release(lock):
     this_cpu.preempt_count -= 1
 
 
-def try_write(lock: cython.pointer[rwlock]) -> cython.bint:
+def try_write(lock):
     """Take the write side if nobody has either side; readers go first, as in Linux 2.4."""
     word: u32 = atomic32_load(cython.address(lock.word))
     mine: cython.bint = word & ~cython.cast(u32, WAITERS) == this_owner
@@ -688,8 +690,11 @@ def rw_slowpath(lock, site, flags):
         readers = atomic32_load(cython.address(lock.nr_readers))
         if word & ~cython.cast(u32, WAITERS) != 0:
             park(
-                cython.address(lock.word), word,
-                cython.address(parked), cython.address(descheduled), 1000000,
+                cython.address(lock.word),
+                word,
+                cython.address(parked),
+                cython.address(descheduled),
+                1000000,
             )
         elif flags == 2 and readers != 0:
             park_for_readers(lock, readers, cython.address(parked))
@@ -700,13 +705,13 @@ def rw_slowpath(lock, site, flags):
     return 0
 
 
-def read_back_out(lock: cython.pointer[rwlock]) -> cython.void:
+def read_back_out(lock):
     """Uncount a reader that met a writer."""
     if atomic32_fetch_sub(cython.address(lock.nr_readers), 1) == 1:
         futex_wake(cython.address(lock.nr_readers), 64)
 
 
-def reader_of_own(lock: cython.pointer[rwlock]) -> cython.bint:
+def reader_of_own(lock):
     """Whether this process itself holds the read side (a writer would wait for ever)."""
     k: u32
     n: u32 = this_process.nr_held if this_process.nr_held < HELD_LOCKS else HELD_LOCKS
@@ -716,9 +721,7 @@ def reader_of_own(lock: cython.pointer[rwlock]) -> cython.bint:
     return False
 
 
-def park_for_readers(
-    lock: cython.pointer[rwlock], readers: u32, parked: cython.pointer[u64]
-) -> cython.void:
+def park_for_readers(lock, readers, parked):
     """Sleep until the readers change; then count anew those that died."""
     start: u64 = clock_ns()
     if this_cpu.irqs_off == 0:
@@ -734,7 +737,7 @@ def park_for_readers(
         forget_dead_readers(lock, readers)
 
 
-def forget_dead_readers(lock: cython.pointer[rwlock], readers: u32) -> cython.void:
+def forget_dead_readers(lock, readers):
     """Uncount readers whose process died: what live processes say they hold is the truth."""
     k: u32
     i: cython.int
@@ -751,3 +754,74 @@ def forget_dead_readers(lock: cython.pointer[rwlock], readers: u32) -> cython.vo
         atomic32_cmpxchg(
             cython.address(lock.nr_readers), readers, readers - dead if dead < readers else 0
         )
+
+
+# what the reports read: without a lock, while the CPUs go on counting
+
+FIELDS = (
+    "acquisitions", "acq_bounces", "con_bounces", "contentions", "wait_min_ns", "wait_max_ns",
+    "wait_total_ns", "parked_ns", "descheduled_ns", "nr_timed", "hold_min_ns", "hold_max_ns",
+    "hold_total_ns", "read_acquisitions", "read_contentions", "read_wait_total_ns",
+)  # fmt: skip
+
+
+def class_stats(cpu: int, number: int) -> dict:
+    """Return the counters of a lock class on one CPU, by the names of lock_stat's fields."""
+    stat: cython.pointer[lock_stat] = cython.address(lock_stats[cpu * NR_CLASSES + number])
+    words: cython.pointer[u64] = cython.cast(cython.pointer[u64], stat)
+    i: cython.int
+    result = {FIELDS[i]: words[i] for i in range(16)}
+    result["wait_hist"] = [stat.wait_hist[i] for i in range(HIST)]
+    result["hold_hist"] = [stat.hold_hist[i] for i in range(HIST)]
+    return result
+
+
+def points() -> list:
+    """Return (class, waiter site, holder site, nr, wait, parked, descheduled, max ns) tuples."""
+    i: cython.int
+    p: cython.pointer[contention_point]
+    result: list = []
+    for i in range(NR_POINTS):
+        p = cython.address(contention_points[i])
+        if p.nr != 0:
+            result.append(
+                (
+                    p.class_, p.waiter_site, p.holder_site, p.nr, p.wait_ns, p.parked_ns,
+                    p.descheduled_ns, p.max_ns,
+                )
+            )  # fmt: skip
+    return result
+
+
+def clear_stats() -> None:
+    """Zero every counter; what is counted meanwhile may survive, as in Linux."""
+    n: u64 = segment_cy.header.nr_cpus
+    memset(lock_stats, 0, n * NR_CLASSES * cython.sizeof(lock_stat))
+    memset(contention_points, 0, NR_POINTS * cython.sizeof(contention_point))
+
+
+def class_of(lock: cython.ulonglong) -> int:
+    """Return the class number of the lock at a native address; 0 when there is none."""
+    at: cython.pointer[spinlock] = cython.cast(cython.pointer[spinlock], lock)
+    if at == cython.NULL or at.magic != LOCK_MAGIC:
+        return 0
+    return at.class_
+
+
+def wake_parked() -> None:
+    """Wake every parked waiter, so that it looks whether its owner died; the monitor only."""
+    i: cython.int
+    word: u64
+    for i in range(NR_SLOTS):
+        word = atomic64_load(cython.address(process_slots[i].parked))
+        if process_slots[i].state == SLOT_LIVE and word != 0:
+            futex_wake(cython.cast(cython.pointer[u32], word), 64)
+
+
+def add_unlocked(at: cython.ulonglong, n: cython.ulonglong) -> int:
+    """Add to a word at a native address as two plain accesses: what a lock must make safe."""
+    word: cython.pointer[u64] = cython.cast(cython.pointer[u64], at)
+    old: u64 = atomic64_load(word)
+    if n != 0:
+        atomic64_store(word, old + n)
+    return old

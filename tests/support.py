@@ -1,6 +1,8 @@
 """A small segment in this process, for unit tests of compiled modules: one CPU, no other process."""
 
 import mmap
+import os
+import traceback
 import types
 
 from cpus import callsite_cy, event_cy, percpu_cy, segment_cy
@@ -39,3 +41,23 @@ def small_machine(
         if hasattr(layer, "init"):
             layer.init(config)
     return config
+
+
+def in_child(function, *args, wait: bool = True, expect: int = 0) -> int:
+    """Run `function(*args)` in a fork of this process; returns its pid.
+
+    With `wait`, the child must end with exit code 0, or by the signal `expect`.
+    """
+    pid = os.fork()
+    if pid == 0:
+        code = 99
+        try:
+            function(*args)
+            code = 0
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            os._exit(code)
+    if wait:
+        assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == -expect
+    return pid

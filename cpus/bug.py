@@ -1,0 +1,265 @@
+"""Reports of broken rules: the kernel's text, then what the kernel version itself would have done.
+
+A breach is reported outside of any kernel call, in the context that broke the rule. With
+on_bug='raise' its exception is raised there and the call is refused. With 'continue' the machine
+does what Linux does, which the `ending` of the report says:
+
+    WARN   the report is all; the call goes on
+    OOPS   the context is lost: a task ends with the exception, an interrupt means panic
+    HANG   Linux would stand still for ever: the machine ends
+
+The text follows Linux's own layout: title, context, locks held, call trace.
+"""
+
+import traceback
+from collections.abc import Callable
+from typing import NoReturn
+
+from cpus import callsite_cy, context_cy, event_cy, percpu_cy, segment_cy
+from cpus.errors import BadLock, Deadlock, KernelBug, KernelPanic, Oops, SleepingInAtomic
+
+WARN = "warn"
+OOPS = "oops"
+HANG = "hang"
+
+KERN_EMERG, KERN_ALERT, KERN_ERR, KERN_WARNING = 0, 1, 3, 4
+EVENT_BUG = 3
+KIND_HANDLER = 2
+
+# Frames of smpmm itself end the trace of a workload: (file endings).
+_OWN_FRAMES = ("cpus/worker.py", "cpus/sched.py", "interrupts/handler.py", "cpus/bug.py")
+
+_describe_task: Callable[[], tuple[str, int]] = lambda: ("swapper", 0)  # noqa: E731
+_panic: Callable[[str], None] | None = None
+
+
+def register(
+    describe_task: Callable[[], tuple[str, int]] | None = None,
+    panic: Callable[[str], None] | None = None,
+) -> None:
+    """Register how to name the running task (comm, pid) and how to end the machine."""
+    global _describe_task, _panic
+    _describe_task = describe_task or _describe_task
+    _panic = panic or _panic
+
+
+def context_line() -> str:
+    """Return who this context is: task, CPU, preempt_count, interrupt flag."""
+    comm, pid = _describe_task()
+    info = percpu_cy.cpu_info(percpu_cy.own_cpu())
+    count = info["preempt_count"]
+    kind = "hardirq" if count & 0xFFF0000 else "softirq" if count & 0xFF00 else "task"
+    where = percpu_cy.slot_info(percpu_cy.own_slot())["name"]
+    return (
+        f"CPU: {info['cpu']}  context: {kind}  process: {where}  "
+        f"preempt_count: {count:#x}  irqs: {'off' if info['irqs_off'] else 'on'}  "
+        f"task: {comm}/{pid}"
+    )
+
+
+def held_lock_lines(slot: int) -> list[str]:
+    """Return a line for each lock that the process of `slot` holds, oldest first."""
+    from cpus import lockstat
+
+    held = percpu_cy.slot_info(slot)["held"]
+    return [
+        f" #{i}:  {lockstat.lock_name(lock)}, at: {callsite_cy.site_text(site)}"
+        for i, (lock, site, _flags) in enumerate(held)
+    ]
+
+
+def call_trace(skip: int = 0) -> list[str]:
+    """Return the Python stack of the caller, innermost first, without smpmm's own frames."""
+    frames = [f for f in traceback.extract_stack() if not f.filename.endswith(_OWN_FRAMES)]
+    frames = [f for f in frames if "/dill/" not in f.filename]
+    if skip:
+        frames = frames[:-skip]
+    return [
+        f" {f.name} ({f.filename.rpartition('/')[2]}:{f.lineno})" for f in reversed(frames)
+    ]
+
+
+def report_text(title: list[str], extra: list[str]) -> str:
+    """Put a report together: title, context, held locks, own lines, trace."""
+    slot = percpu_cy.own_slot()
+    comm, pid = _describe_task()
+    held = held_lock_lines(slot)
+    lines = [*title, context_line()]
+    if held:
+        lines += [f"{len(held)} lock{'s' * (len(held) > 1)} held by {comm}/{pid}:", *held]
+    lines += [*extra, "Call Trace:", *call_trace()]
+    return "\n".join(lines)
+
+
+def report(
+    error: type[KernelBug],
+    title: str,
+    *,
+    linux: str,
+    ending: str = OOPS,
+    extra: list[str] | None = None,
+) -> None:
+    """Report a breach; raises `error` unless on_bug='continue' and Linux would go on.
+
+    `title` may have several lines: the kernel's own text. `linux` says what this kernel version
+    itself would have done. Any context, outside of any kernel call.
+    """
+    text = report_text(title.split("\n"), extra or [])
+    text += f"\n[Linux 2.4 here: {linux}]"
+    event_cy.log(text, KERN_ALERT)
+    event_cy.event(EVENT_BUG, 0, 0, 0, callsite_cy.here())
+    summary = title.split("\n")[0]
+    if segment_cy.on_bug_continue():
+        if ending == WARN:
+            return
+        if ending == HANG or context_cy.in_interrupt():
+            panic("Aiee, killing interrupt handler!" if ending == OOPS else summary)
+    raise error(summary, text)
+
+
+def panic(text: str) -> NoReturn:
+    """End the machine: `Kernel panic: TEXT` in the log, every CPU stops. Any context."""
+    event_cy.log(f"Kernel panic: {text}", KERN_EMERG)
+    if _panic is not None:
+        _panic(text)
+    raise KernelPanic(f"Kernel panic: {text}", f"Kernel panic: {text}")
+
+
+def breach(kind: str, what: str) -> None:
+    """Report what the compiled preemption point met: the hook of percpu_cy."""
+    if kind == "sleeping":
+        sleeping(what)
+
+
+def sleeping(what: str) -> None:
+    """Report a call that may sleep in a context that must not."""
+    comm, pid = _describe_task()
+    info = percpu_cy.cpu_info(percpu_cy.own_cpu())
+    trace = call_trace()
+    where = trace[0].strip() if trace else "?"
+    report(
+        SleepingInAtomic,
+        f"BUG: sleeping function called from invalid context at {where}: {what}\n"
+        f"in_atomic(): {int(info['preempt_count'] != 0)}, "
+        f"irqs_disabled(): {int(info['irqs_off'] != 0)}, pid: {pid}, name: {comm}",
+        linux="no check until it really sleeps: schedule() in an interrupt is a BUG, "
+        "under a spinlock the machine may hang",
+        ending=WARN,
+    )
+
+
+def lock_title(call: str, address: int) -> str:
+    """Name a lock for a report: address and class."""
+    from cpus import lockstat
+
+    return f"{call}: {address:#010x} ({lockstat.lock_name_at(address)})"
+
+
+def owner_lines(word: int) -> list[str]:
+    """Return who holds a lock whose word is `word`, what else it holds, where it waits."""
+    slot = (word & 0xFF) - 1
+    if slot < 0:
+        return ["owner: nobody"]
+    info = percpu_cy.slot_info(slot)
+    lines = [f"owner: {info['name']} (pid {info['pid']}), on CPU {info['cpu']}, holding:"]
+    lines += held_lock_lines(slot)
+    if info["waiting_lock"]:
+        from cpus import lockstat
+
+        lines.append(
+            f" waiting for {lockstat.lock_name(info['waiting_lock'])}, "
+            f"at: {callsite_cy.site_text(info['waiting_site'])}"
+        )
+    if info["stack"]:
+        lines.append(f" stack of {info['name']}:")
+        lines += [f"  {callsite_cy.site_text(site)}" for site in info["stack"] if site]
+    return lines
+
+
+def double_lock(call: str, address: int) -> None:
+    """Report a lock that this process holds already."""
+    from cpus import lock_cy
+
+    report(
+        Deadlock,
+        f"BUG: spinlock recursion on CPU#{percpu_cy.own_cpu()}, {lock_title(call, address)}",
+        linux="the CPU spins for ever",
+        ending=HANG,
+        extra=owner_lines(lock_cy.own_word()),
+    )
+
+
+def deadlock(call: str, address: int) -> None:
+    """Report a wait that closes a cycle: every process in it, what it holds, where it waits."""
+    from cpus import deadlock as search
+    from cpus import segment_cy as segment
+
+    own = percpu_cy.own_slot()
+    edges = search.walk(own, segment.native_address(address))
+    extra = ["the cycle:", *(f" {search.describe(edge)}" for edge in edges)]
+    for slot in dict.fromkeys(edge[2] for edge in edges):
+        if slot != own:
+            extra += owner_lines(slot + 1)
+    report(
+        Deadlock,
+        f"BUG: deadlock detected on CPU#{percpu_cy.own_cpu()}, {lock_title(call, address)}",
+        linux="the CPUs in the cycle spin for ever",
+        ending=HANG,
+        extra=extra,
+    )
+
+
+def not_a_lock(call: str, address: int, magic: int) -> None:
+    """Report a lock call on memory that holds no initialised lock."""
+    if not address:
+        bad_address(call, address)
+        return
+    report(
+        BadLock,
+        f"BUG: spinlock bad magic on CPU#{percpu_cy.own_cpu()}, {call}: "
+        f"{address:#010x}, magic {magic:#06x}, expected 0x5eed: never initialised, "
+        "or overwritten",
+        linux="only a build with SPINLOCK_DEBUG notices",
+        ending=OOPS,
+    )
+
+
+def bad_unlock(call: str, address: int, word: int) -> None:
+    """Report an unlock of a free lock or of somebody else's."""
+    what = "already unlocked" if word == 0 else "wrong owner"
+    report(
+        BadLock,
+        f"BUG: spinlock {what} on CPU#{percpu_cy.own_cpu()}, {lock_title(call, address)}",
+        linux="the lock becomes free whoever holds it",
+        ending=WARN,
+        extra=owner_lines(word),
+    )
+
+
+def bad_address(call: str, address: int) -> None:
+    """Report an access to an address at which there is no memory: an oops."""
+    from cpus.errors import NullDereference
+
+    if address < 4096:
+        report(
+            NullDereference,
+            "Unable to handle kernel NULL pointer dereference at virtual address "
+            f"{address:08x}\n{call}",
+            linux="oops: the task is killed",
+        )
+    else:
+        report(
+            Oops,
+            f"Unable to handle kernel paging request at virtual address {address:08x}\n{call}",
+            linux="oops: the task is killed",
+        )
+
+
+def left_locked(what: str) -> None:
+    """Report a context that ends with spinlocks held; the caller gives them back."""
+    report(
+        BadLock,
+        f"BUG: lock held when returning to user space!\n{what}",
+        linux="the lock stays taken: the next who wants it spins for ever",
+        ending=WARN,
+    )

@@ -1,0 +1,248 @@
+"""Spinlocks and rwlocks: what is refused, what is counted, and what survives a dead owner."""
+
+import os
+import re
+import signal
+
+import pytest
+
+from cpus import (
+    bug,
+    context_cy,
+    errors,
+    event_cy,
+    lock_cy,
+    lockstat,
+    percpu_cy,
+    segment_cy,
+    spinlock_cy,
+)  # fmt: skip
+from tests.support import KIND_CPU, in_child, small_machine
+
+LOCK = 0xC0001000
+OTHER = 0xC0002000
+RW = 0xC0003000
+
+
+@pytest.fixture(autouse=True)
+def machine():
+    small_machine(spinlock_cy, cpus=4)
+    percpu_cy.register_hooks(breach=bug.breach)
+    lock_cy.spin_lock_init(LOCK)
+    lock_cy.spin_lock_init(OTHER)
+    lock_cy.rwlock_init_(RW)
+
+
+def cpu_of(number: int):
+    """Be CPU `number` in a child process."""
+    percpu_cy.take_slot(number, KIND_CPU, f"cpu{number}", number)
+    percpu_cy.become(number, os.getpid())
+
+
+def stat(name_part: str):
+    return next(c for c in lockstat.gather().classes if name_part in c.name)
+
+
+def test_holding_a_spinlock_is_atomic_context():
+    lock_cy.spin_lock(LOCK)
+    assert context_cy.in_atomic()
+    lock_cy.spin_unlock(LOCK)
+    assert not context_cy.in_atomic()
+
+
+def test_irqsave_nests_and_restores():
+    outer = lock_cy.spin_lock_irqsave(LOCK)
+    inner = lock_cy.spin_lock_irqsave(OTHER)
+    assert (outer, inner) == (0, 1)
+    lock_cy.spin_unlock_irqrestore(OTHER, inner)
+    assert context_cy.irqs_disabled()
+    lock_cy.spin_unlock_irqrestore(LOCK, outer)
+    assert not context_cy.irqs_disabled()
+
+
+def test_bh_variant_keeps_softirqs_off():
+    lock_cy.spin_lock_bh(LOCK)
+    assert context_cy.in_softirq()
+    lock_cy.spin_unlock_bh(LOCK)
+    assert not context_cy.in_softirq()
+
+
+def test_double_lock_is_reported_with_its_holder():
+    lock_cy.spin_lock(LOCK)
+    with pytest.raises(errors.Deadlock, match="spinlock recursion on CPU#0") as caught:
+        lock_cy.spin_lock(LOCK)
+    assert "test_double_lock_is_reported_with_its_holder" in caught.value.report
+    lock_cy.spin_unlock(LOCK)
+    assert not context_cy.in_atomic()
+
+
+def test_unlock_of_a_free_lock_is_reported():
+    with pytest.raises(errors.BadLock, match="already unlocked"):
+        lock_cy.spin_unlock(LOCK)
+
+
+def test_unlock_of_somebody_elses_lock_is_reported():
+    def take():
+        cpu_of(1)
+        lock_cy.spin_lock(LOCK)
+
+    in_child(take)
+    with pytest.raises(errors.BadLock, match="wrong owner") as caught:
+        lock_cy.spin_unlock(LOCK)
+    assert "owner: cpu1" in caught.value.report
+
+
+def test_a_lock_that_was_never_initialised_is_reported():
+    with pytest.raises(errors.BadLock, match="bad magic"):
+        lock_cy.spin_lock(0xC0100000)
+
+
+def test_a_lock_at_null_is_an_oops():
+    with pytest.raises(errors.NullDereference, match="00000000"):
+        lock_cy.spin_lock(0)
+
+
+def test_sleeping_under_a_spinlock_is_reported():
+    lock_cy.spin_lock(LOCK)
+    with pytest.raises(errors.SleepingInAtomic) as caught:
+        context_cy.might_sleep()
+    assert "in_atomic(): 1, irqs_disabled(): 0" in caught.value.report
+    assert "1 lock held by" in caught.value.report
+    lock_cy.spin_unlock(LOCK)
+
+
+def test_two_processes_exclude_each_other():
+    counter = segment_cy.native_address(0xC0005000, 8)
+
+    def work(number):
+        cpu_of(number)
+        for _ in range(20000):
+            flags = lock_cy.spin_lock_irqsave(LOCK)
+            spinlock_cy.add_unlocked(counter, 1)
+            lock_cy.spin_unlock_irqrestore(LOCK, flags)
+
+    children = [in_child(work, n, wait=False) for n in (1, 2, 3)]
+    for child in children:
+        assert os.waitpid(child, 0)[1] == 0
+    assert spinlock_cy.add_unlocked(counter, 0) == 60000
+    assert stat("test_locks").acquisitions >= 60000
+
+
+def test_a_dead_owners_lock_is_taken_over():
+    def die():
+        cpu_of(1)
+        lock_cy.spin_lock(LOCK)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    in_child(die, expect=signal.SIGKILL)
+    percpu_cy.mark_dead(1)
+    lock_cy.spin_lock(LOCK)
+    lock_cy.spin_unlock(LOCK)
+    assert re.search(r"lock .* its owner cpu1 died, taken over", event_cy.dmesg())
+
+
+def test_readers_share_and_keep_a_writer_out():
+    lock_cy.read_lock(RW)
+    lock_cy.read_lock(RW)
+    assert not lock_cy.write_trylock(RW)
+    lock_cy.read_unlock(RW)
+    lock_cy.read_unlock(RW)
+    assert lock_cy.write_trylock(RW)
+    lock_cy.write_unlock(RW)
+
+
+def test_a_dead_reader_does_not_keep_a_writer_out():
+    def die():
+        cpu_of(1)
+        lock_cy.read_lock(RW)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    in_child(die, expect=signal.SIGKILL)
+    percpu_cy.mark_dead(1)
+    lock_cy.write_lock(RW)
+    lock_cy.write_unlock(RW)
+
+
+def test_unlocking_the_side_that_is_not_held_is_reported():
+    lock_cy.read_lock(RW)
+    with pytest.raises(errors.BadLock):
+        lock_cy.write_unlock(RW)
+    lock_cy.read_unlock(RW)
+
+
+def test_write_after_own_read_is_a_deadlock():
+    lock_cy.read_lock(RW)
+    with pytest.raises(errors.Deadlock):
+        lock_cy.write_lock(RW)
+    lock_cy.read_unlock(RW)
+    assert not context_cy.in_atomic()
+
+
+def test_ab_ba_is_found_as_a_cycle_and_one_of_the_two_goes_on():
+    """cpu1 holds A and wants B, cpu2 holds B and wants A: exactly one is told."""
+    gate = segment_cy.native_address(0xC0006000, 8)
+
+    def take(number, first, second):
+        cpu_of(number)
+        lock_cy.spin_lock(first)
+        spinlock_cy.add_unlocked(gate, 1)
+        while spinlock_cy.add_unlocked(gate, 0) < 2:
+            os.sched_yield()
+        try:
+            lock_cy.spin_lock(second)
+        except errors.Deadlock as deadlock:
+            assert "waits for" in deadlock.report
+            lock_cy.spin_unlock(first)
+            os._exit(7)
+        lock_cy.spin_unlock(second)
+        lock_cy.spin_unlock(first)
+
+    first = in_child(take, 1, LOCK, OTHER, wait=False)
+    second = in_child(take, 2, OTHER, LOCK, wait=False)
+    codes = sorted(os.waitstatus_to_exitcode(os.waitpid(p, 0)[1]) for p in (first, second))
+    assert codes == [0, 7]
+
+
+def test_forgotten_locks_are_given_back():
+    lock_cy.spin_lock(LOCK)
+    lock_cy.read_lock(RW)
+    assert lock_cy.give_back() == 2
+    assert not context_cy.in_atomic()
+    lock_cy.spin_lock(LOCK)
+    lock_cy.spin_unlock(LOCK)
+
+
+def test_contention_names_waiter_and_holder():
+    def hold_a_while():
+        cpu_of(1)
+        lock_cy.spin_lock(LOCK)
+        spinlock_cy.add_unlocked(segment_cy.native_address(0xC0007000, 8), 1)
+        start = segment_cy.uptime_ns()
+        while segment_cy.uptime_ns() - start < 20_000_000:
+            pass
+        lock_cy.spin_unlock(LOCK)
+
+    child = in_child(hold_a_while, wait=False)
+    while not spinlock_cy.add_unlocked(segment_cy.native_address(0xC0007000, 8), 0):
+        os.sched_yield()
+    lock_cy.spin_lock(LOCK)
+    lock_cy.spin_unlock(LOCK)
+    os.waitpid(child, 0)
+    found = stat("test_locks")
+    assert found.contentions == 1
+    assert found.points[0].holder.startswith("test_contention_names_waiter_and_holder")
+    assert found.points[0].wait_total_ns >= found.points[0].parked_ns > 0
+
+
+def test_proc_lock_stat_has_linuxs_columns():
+    lock_cy.spin_lock(LOCK)
+    lock_cy.spin_unlock(LOCK)
+    text = lockstat.proc_text(lockstat.gather())
+    lines = text.splitlines()
+    assert lines[0] == "lock_stat version 0.4"
+    assert lines[1] == "-" * 221
+    row = next(line for line in lines if "test_locks" in line)
+    assert len(row) == 40 + 1 + 12 * 15 - 1
+    assert row[40] == " " and row[:40].endswith(":")
+    lockstat.proc_write("0\n")
+    assert not lockstat.gather().classes

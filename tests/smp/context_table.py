@@ -306,6 +306,7 @@ def allocation(name: str, call: Any, undo: Any, **more: Any) -> tuple[Row, Row]:
 PAGES = (
     *allocation("__get_free_page", lambda gfp: __get_free_page(gfp), free_page_result),
     *allocation("__get_free_pages", lambda gfp: __get_free_pages(gfp, 1), free_block_result),
+    *allocation("get_free_page", lambda gfp: get_free_page(gfp), free_page_result),
     *allocation("get_zeroed_page", lambda gfp: get_zeroed_page(gfp), free_page_result),
     *allocation("__get_dma_pages", lambda gfp: __get_dma_pages(gfp, 1), free_block_result),
     *allocation(
@@ -326,6 +327,7 @@ PAGES = (
     everywhere("virt_to_page", lambda env: virt_to_page(env.buffer)),
     everywhere("virt_to_phys", lambda env: virt_to_phys(env.buffer)),
     everywhere("phys_to_virt", lambda env: phys_to_virt(virt_to_phys(env.buffer))),
+    everywhere("nr_free_pages", lambda env: nr_free_pages()),
     everywhere("PAGE_ALIGN", lambda env: PAGE_ALIGN(1)),
     not_in_interrupt(
         "kmap", lambda env: kmap(env.high_page), lambda env, addr: kunmap(env.high_page)
@@ -774,6 +776,15 @@ DEVICES = (
     everywhere("MKDEV", lambda env: MKDEV(10, 1)),
     everywhere("MAJOR", lambda env: MAJOR(MKDEV(10, 1))),
     everywhere("MINOR", lambda env: MINOR(MKDEV(10, 1))),
+    everywhere("_IOC", lambda env: _IOC(_IOC_READ, "k", 1, 4)),
+    everywhere("_IO", lambda env: _IO("k", 1)),
+    everywhere("_IOR", lambda env: _IOR("k", 1, 4)),
+    everywhere("_IOW", lambda env: _IOW("k", 1, 4)),
+    everywhere("_IOWR", lambda env: _IOWR("k", 1, 4)),
+    everywhere("_IOC_DIR", lambda env: _IOC_DIR(_IOW("k", 1, 4))),
+    everywhere("_IOC_TYPE", lambda env: _IOC_TYPE(_IOW("k", 1, 4))),
+    everywhere("_IOC_NR", lambda env: _IOC_NR(_IOW("k", 1, 4))),
+    everywhere("_IOC_SIZE", lambda env: _IOC_SIZE(_IOW("k", 1, 4))),
 )
 
 TYPES = tuple(
@@ -815,11 +826,12 @@ ROWS: tuple[Row, ...] = (
 
 # Constants need no row each: they are told by their names.
 VALUE_PREFIXES = tuple(
-    "GFP_ __GFP_ SLAB_ SA_ TASK_ O_ KM_ CAP_ KERN_ PAGE_ VMALLOC_ MAX_ KMALLOC_".split()
+    "GFP_ __GFP_ SLAB_ SA_ TASK_ O_ SEEK_ FMODE_ VERIFY_ KM_ CAP_ KERN_ PAGE_ VMALLOC_ MAX_"
+    " KMALLOC_".split()
 )
 VALUES = tuple(
     "HZ NR_CPUS THIS_MODULE tq_timer tq_immediate tq_disk IMMEDIATE_BH TIMER_BH"
-    " L1_CACHE_BYTES SMP_CACHE_BYTES".split()
+    " L1_CACHE_BYTES SMP_CACHE_BYTES BITS_PER_LONG _IOC_NONE _IOC_READ _IOC_WRITE".split()
 )
 KERNEL_ERRORS = tuple("ERESTARTSYS ERESTARTNOINTR ERESTARTNOHAND ENOIOCTLCMD ENOTSUPP".split())
 

@@ -39,6 +39,13 @@ from cython.cimports.cpus.atomic import (
     unlikely,
 )
 from cython.cimports.cpus.callsite_cy import stack_sites
+from cython.cimports.cpus.kill_cy import (
+    KILL_GATE_COUNTED,
+    KILL_GATE_RELEASING,
+    KILL_GATE_TAKEN,
+    KILL_STANDING_STILL,
+    kill_point,
+)
 from cython.cimports.cpus.segment_cy import machine_ns
 from cython.cimports.libc.string import strncpy
 from cython.cimports.posix.unistd import usleep
@@ -215,6 +222,7 @@ def stand_still():
         atomic64_store(cython.address(this_process.inside), 0)
         futex_wake(low_half(cython.address(this_process.inside)), 64)
         futex_wake(low_half(cython.address(this_cpu.irqs_off)), 64)
+        kill_point(KILL_STANDING_STILL)
         while True:
             pending = atomic64_load(cython.address(this_cpu.pending))
             if (pending ^ pending_ignored) & PENDING_HANDLERS == 0:
@@ -343,6 +351,7 @@ def gate_acquire(cpu):
     spins: cython.int = 0
     my_inside: cython.pointer[u64] = cython.address(this_process.inside)
     count_in(c, cpu)
+    kill_point(KILL_GATE_COUNTED)
     while True:
         if atomic64_load(cython.address(c.state)) != CPU_ONLINE:
             count_out(c)
@@ -375,6 +384,7 @@ def gate_acquire(cpu):
             futex_wait(low_half(cython.address(r.inside)), 1, WAIT_NS)
             if spins > 2 * SPINS and atomic64_load(cython.address(c.irqs_off)) != 0:
                 futex_wait(low_half(cython.address(c.irqs_off)), 1, WAIT_NS)
+    kill_point(KILL_GATE_TAKEN)
     c.irqs_off = 1
     this_process.saved_preempt = c.preempt_count + 1
     compiler_barrier()
@@ -415,6 +425,7 @@ def gate_release():
     # stands still until `pending` drops.
     atomic64_store(cython.address(c.irqs_off), 0)
     atomic64_store(cython.address(c.runner), runner_word(c.runner, this_process.interrupted))
+    kill_point(KILL_GATE_RELEASING)
     this_process.interrupted = 0
     others = (
         atomic64_load(cython.address(c.pending)) ^ pending_ignored

@@ -39,6 +39,12 @@ from cython.cimports.cpus.atomic import (
 )
 from cython.cimports.cpus.callsite_cy import stack_sites
 from cython.cimports.cpus.event_cy import EVENT_CONTENTION, log_text, trace_event
+from cython.cimports.cpus.kill_cy import (
+    KILL_LOCK_PARKED,
+    KILL_LOCK_RELEASING,
+    KILL_LOCK_TAKEN,
+    kill_point,
+)
 from cython.cimports.cpus.percpu_cy import (
     HELD_LOCKS,
     NR_SLOTS,
@@ -216,6 +222,8 @@ def raw_spin_unlock(lock):
     if unlikely(lock.acquired != 0):
         hold_time_stat(lock.class_, ticks_to_ns(clock_ticks() - lock.acquired))
     forget_held(cython.cast(u64, lock))
+    if unlikely(lock.word & WAITERS):
+        kill_point(KILL_LOCK_RELEASING)
     if unlikely(atomic32_xchg(cython.address(lock.word), 0) & WAITERS):
         futex_wake(cython.address(lock.word), 1)
     this_cpu.preempt_count -= 1
@@ -372,6 +380,7 @@ def spin_lock_slowpath(lock, site):
                     )
                     == word
                 ):
+                    kill_point(KILL_LOCK_TAKEN)
                     end_wait()
                     wait_time_stat(
                         lock.class_,
@@ -431,6 +440,7 @@ def park(word_at, word, parked, descheduled, timeout_ns):
         if atomic32_cmpxchg(word_at, word, word | WAITERS) != word:
             return
     delay = run_delay(holder)
+    kill_point(KILL_LOCK_PARKED)
     atomic64_store(cython.address(this_process.parked), cython.cast(u64, word_at))
     start = clock_ns()
     if this_cpu.irqs_off == 0:

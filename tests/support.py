@@ -5,7 +5,7 @@ import os
 import traceback
 import types
 
-from cpus import callsite_cy, event_cy, percpu_cy, segment_cy
+from cpus import callsite_cy, event_cy, kill_cy, percpu_cy, segment_cy
 
 KIND_CPU = 1
 _keep: list[mmap.mmap] = []
@@ -21,7 +21,7 @@ def small_machine(
     by os.fork() share it. Returns the config.
     """
     config = config or types.SimpleNamespace(cpus=cpus, ram_bytes=ram_bytes, **options)
-    layers = [percpu_cy, callsite_cy, event_cy, *modules]
+    layers = [percpu_cy, callsite_cy, event_cy, kill_cy, *modules]
     regions = {"window": 1 << 20}
     for layer in layers:
         regions.update(layer.regions(config))

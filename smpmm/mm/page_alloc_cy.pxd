@@ -13,6 +13,7 @@ cdef u64 gfp_high
 cdef u64 gfp_io
 cdef u64 gfp_dma
 cdef u64 gfp_highmem
+cdef u64 atomic_divisor       # atomic requests leave pages_min / this
 
 # Fault injection (fail_page_alloc): non-zero fails the request. NULL = off. Any context.
 ctypedef int (*fail_page_alloc_hook)(u64 gfp, u64 order, u32 site) noexcept
@@ -25,3 +26,48 @@ cdef fail_page_alloc_hook should_fail_alloc_page
 cdef page *alloc_pages(u64 gfp, u64 order, u32 site) except? NULL
 # Free a block that alloc_pages returned. Any context. Non-zero: the truth forbids it, nothing done.
 cdef int free_pages_block(page *p, u64 order, u32 site) noexcept
+
+cdef public struct vm_state:      # atomic additions, but for the first word
+    u64 kswapd_wanted             # 1: a zone was found below its mark; kswapd clears it
+    u64 nr_kswapd_wakeups
+    u64 nr_failed                 # requests that ended with NULL, order limit not counted
+    u64 nr_direct_reclaims        # times a task went to free pages itself
+    u64 nr_waits                  # times a task slept for kswapd
+    u64 nr_oom_kills
+    u64 kswapd_scanned            # pages looked at, and freed
+    u64 kswapd_freed
+    u64 direct_scanned
+    u64 direct_freed
+    u64 nr_written                # buffers written back
+    u64 slab_freed                # pages that slab caches gave back
+    u64 nr_hm_pages
+
+cdef vm_state *vm
+
+cdef enum:
+    PF_MEMALLOC = 0x800           # task_struct.flags: may use the reserve, does not reclaim
+
+    LIMIT_MIN = 0
+    LIMIT_LOW = 1
+    LIMIT_HIGH = 2
+
+    # what the reclaim hook is asked to do
+    RECLAIM_CLEAN = 0             # move clean pages of the zonelist to the buddy lists
+    RECLAIM_YIELD = 1             # let other tasks run
+    RECLAIM_LAUNDER = 2           # write dirty buffers, then move clean pages: for a block
+    RECLAIM_WAIT = 3              # sleep until kswapd has gone round
+    RECLAIM_DIRECT = 4            # free some pages in this task, without IO
+
+# Wake kswapd. Any context, inside a call.
+cdef void wakeup_kswapd() noexcept
+cdef u64 nr_free_pages() noexcept
+
+# Of this module alone.
+cdef zone *zonelists[3][4]        # by the zone bits of the mask; NULL ends a list
+cdef zone **zonelist_for(u64 gfp) noexcept
+cdef page *alloc_pages_slowpath(u64 gfp, u64 order, u64 owner, u32 site) except? NULL
+cdef page *alloc_pages_limit(zone **z, u64 order, u32 limit, u64 owner, u32 site) noexcept
+cdef page *alloc_pages_last(zone **z, u64 order, u64 owner, u32 site) noexcept
+cdef bint has_memalloc() noexcept
+cdef int reclaim(int stage, u64 gfp, u64 order) except -1
+cdef void allocation_failed(u64 order) noexcept

@@ -56,3 +56,24 @@ cdef bint get_page(page *p, u32 site) noexcept
 # A committing store that says whose an allocated block is now; the caller owns the block.
 cdef void set_page_slab(page *p, u64 cache_index) noexcept
 cdef void set_page_buffer(page *p) noexcept
+
+cdef zone *zone_at(u64 index) noexcept
+cdef page *head_page(page *p) noexcept      # first page of its block; no lock, for reports
+
+# Of zone_cy and page_check_cy alone; the zone's lock is held.
+cdef u64 bad_pfn
+cdef u64 bad_truth
+cdef u64 bad_head_pfn
+cdef u64 bad_head_truth
+cdef void list_add_free(zone *z, page *p, u64 order) noexcept
+cdef void list_del_free(zone *z, page *p, u64 order) noexcept
+cdef page *expand(zone *z, page *head, u64 high, u64 low) noexcept
+cdef void free_and_merge(zone *z, page *p, u64 order) noexcept
+cdef void note_bad_free(zone *z, page *p, u64 order) noexcept
+cdef u64 head_of(zone *z, u64 pfn) noexcept
+cdef void recover_zone(spinlock *lock) noexcept
+cdef void rebuild_zone(zone *z) noexcept
+cdef void clear_inside(u64 pfn, u64 end) noexcept
+cdef void init_zone_pages(zone *z, object reserved)
+cdef void init_free_range(zone *z, u64 pfn, u64 end) noexcept
+cdef void init_watermarks(zone *z, object profile)

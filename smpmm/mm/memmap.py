@@ -1,0 +1,187 @@
+"""The physical memory map at boot: zones, what is reserved, where mem_map lies.
+
+Models setup_arch and free_area_init of 2.4 on i386: page 0, the BIOS areas and the kernel
+image are never handed out; mem_map is taken from bootmem, so it lies above the DMA zone
+where it fits. Pure arithmetic: it is used to judge a configuration before any process starts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from cpus.errors import ConfigError
+from smpmm.profile import MemoryProfile, profile_for
+
+# The legacy areas of a PC, physical, end exclusive.
+EBDA_START: Final = 0x9FC00  # extended BIOS data: the last KiB below 640 KiB
+VIDEO_RAM: Final = (0xA0000, 0xC0000)
+VIDEO_ROM: Final = (0xC0000, 0xC8000)
+SYSTEM_ROM: Final = (0xF0000, 0x100000)
+
+
+@dataclass(frozen=True)
+class ZoneSpan:
+    """A zone's page frames, end exclusive; empty when the machine has none of it."""
+
+    name: str
+    start_pfn: int
+    end_pfn: int
+
+
+@dataclass(frozen=True)
+class Resource:
+    """A line of /proc/iomem: physical bytes, end exclusive."""
+
+    start: int
+    end: int
+    name: str
+    level: int = 0
+
+
+@dataclass(frozen=True)
+class MemoryMap:
+    """All that boot decides about RAM. Byte addresses are physical."""
+
+    nr_pages: int
+    max_low_pfn: int  # frames below are direct-mapped
+    zones: tuple[ZoneSpan, ...]
+    mem_map_start: int
+    mem_map_bytes: int
+    reserved: tuple[tuple[int, int], ...]  # page frames, end exclusive, ascending
+    resources: tuple[Resource, ...]
+
+
+def memory_profile(config: object) -> MemoryProfile:
+    """Return the memory profile of a configuration; 2.4 on i386 unless it says more."""
+    profile = getattr(config, "profile", None)
+    if profile is None:
+        profile = profile_for(
+            getattr(config, "kernel", "2.4"), getattr(config, "arch", "i386")
+        )
+    return profile.memory
+
+
+def memory_map_of(config: object) -> MemoryMap:
+    """Lay out the machine of a configuration: its `zones`, else zones for its `ram_bytes`."""
+    profile = memory_profile(config)
+    zones = getattr(config, "zones", None)
+    if not zones:
+        zones = default_zones(profile, config.ram_bytes)
+    return memory_map(profile, zones)
+
+
+def default_zones(
+    profile: MemoryProfile, ram_bytes: int, highmem_bytes: int | None = None
+) -> dict[str, int]:
+    """Divide RAM into zones; high memory is, unless given, what cannot be direct-mapped."""
+    if highmem_bytes is None:
+        highmem_bytes = max(0, ram_bytes - profile.max_lowmem_bytes)
+    lowmem_bytes = ram_bytes - highmem_bytes
+    dma_bytes = min(lowmem_bytes, profile.max_dma_bytes)
+    sizes = (dma_bytes, lowmem_bytes - dma_bytes, highmem_bytes)
+    return dict(zip(profile.zone_names, sizes, strict=True))
+
+
+def memory_map(profile: MemoryProfile, zones: Mapping[str, int]) -> MemoryMap:
+    """Lay out a machine with `zones` (name → bytes). ConfigError says what does not fit."""
+    spans = zone_spans(profile, zones)
+    nr_pages = spans[-1].end_pfn
+    max_low_pfn = spans[1].end_pfn
+    kernel_end = profile.kernel_start + profile.kernel_code_bytes + profile.kernel_data_bytes
+    mem_map_bytes = nr_pages * profile.sizeof_struct_page
+    mem_map_start = place_mem_map(profile, kernel_end, mem_map_bytes, max_low_pfn)
+    areas = [
+        (0, 1 << profile.page_shift),
+        (EBDA_START, profile.kernel_start),
+        (profile.kernel_start, kernel_end),
+        (mem_map_start, mem_map_start + mem_map_bytes),
+    ]
+    return MemoryMap(
+        nr_pages=nr_pages,
+        max_low_pfn=max_low_pfn,
+        zones=spans,
+        mem_map_start=mem_map_start,
+        mem_map_bytes=mem_map_bytes,
+        reserved=whole_frames(profile, areas),
+        resources=resources(profile, nr_pages),
+    )
+
+
+def zone_spans(profile: MemoryProfile, zones: Mapping[str, int]) -> tuple[ZoneSpan, ...]:
+    """Stack the zones in address order; ConfigError for an impossible layout."""
+    page_size = 1 << profile.page_shift
+    unknown = set(zones) - set(profile.zone_names)
+    if unknown:
+        raise ConfigError(
+            f"zones: no zone {sorted(unknown)[0]!r}; there are {', '.join(profile.zone_names)}"
+        )
+    spans = []
+    pfn = 0
+    for name in profile.zone_names:
+        size = zones.get(name, 0)
+        if size < 0 or size % page_size:
+            raise ConfigError(f"zones: {name} has {size} bytes, not a multiple of {page_size}")
+        spans.append(ZoneSpan(name, pfn, pfn + (size >> profile.page_shift)))
+        pfn = spans[-1].end_pfn
+    dma, normal = spans[0], spans[1]
+    if dma.end_pfn == 0:
+        raise ConfigError("zones: there is no DMA zone; physical memory starts with it")
+    if dma.end_pfn << profile.page_shift > profile.max_dma_bytes:
+        raise ConfigError(
+            f"zones: DMA has {dma.end_pfn << profile.page_shift} bytes, "
+            f"at most {profile.max_dma_bytes}"
+        )
+    if normal.end_pfn << profile.page_shift > profile.max_lowmem_bytes:
+        raise ConfigError(
+            f"zones: DMA and Normal have {normal.end_pfn << profile.page_shift} bytes, "
+            f"at most {profile.max_lowmem_bytes} are direct-mapped; the rest must be HighMem"
+        )
+    return tuple(spans)
+
+
+def place_mem_map(
+    profile: MemoryProfile, kernel_end: int, mem_map_bytes: int, max_low_pfn: int
+) -> int:
+    """Return where bootmem puts mem_map: above the DMA limit, else behind the kernel image."""
+    page_size = 1 << profile.page_shift
+    lowmem_bytes = max_low_pfn << profile.page_shift
+    behind_kernel = (kernel_end + page_size - 1) // page_size * page_size
+    for start in (profile.max_dma_bytes, behind_kernel):
+        if start + mem_map_bytes <= lowmem_bytes:
+            return start
+    raise ConfigError(
+        f"low memory has {lowmem_bytes} bytes: mem_map ({mem_map_bytes} bytes) does not fit "
+        f"behind the kernel, which ends at {kernel_end:#x}"
+    )
+
+
+def whole_frames(
+    profile: MemoryProfile, areas: list[tuple[int, int]]
+) -> tuple[tuple[int, int], ...]:
+    """Round byte areas outwards to page frames and join those that touch."""
+    joined: list[tuple[int, int]] = []
+    for start, end in sorted(areas):
+        first = start >> profile.page_shift
+        last = -(-end >> profile.page_shift)
+        if joined and first <= joined[-1][1]:
+            joined[-1] = (joined[-1][0], max(joined[-1][1], last))
+        else:
+            joined.append((first, last))
+    return tuple(joined)
+
+
+def resources(profile: MemoryProfile, nr_pages: int) -> tuple[Resource, ...]:
+    """Return the standard resources in address order, as 2.4 on i386 names them."""
+    code_end = profile.kernel_start + profile.kernel_code_bytes
+    return (
+        Resource(0, EBDA_START, "System RAM"),
+        Resource(EBDA_START, VIDEO_RAM[0], "reserved"),
+        Resource(*VIDEO_RAM, "Video RAM area"),
+        Resource(*VIDEO_ROM, "Video ROM"),
+        Resource(*SYSTEM_ROM, "System ROM"),
+        Resource(profile.kernel_start, nr_pages << profile.page_shift, "System RAM"),
+        Resource(profile.kernel_start, code_end, "Kernel code", 1),
+        Resource(code_end, code_end + profile.kernel_data_bytes, "Kernel data", 1),
+    )

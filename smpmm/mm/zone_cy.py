@@ -1,0 +1,407 @@
+"""Zones: the buddy allocator of 2.4 (mm/page_alloc.c: rmqueue, expand, __free_pages_ok).
+
+One spinlock per zone. A split keeps the upper half and lists the lower one; lists are last in,
+first out. Under the lock the truth changes by one committing store, so that a process may be
+killed at any point: the survivors' recovery rebuilds free lists and counters from the truth.
+
+- Allocation: the words of the split-off pieces and of the block handed out are written
+  inside the old block, where they do not count yet; lowering the order of the old head
+  commits them all.
+- Free: storing FREE with the merged order at the merged head commits the free and all merges;
+  the words of the inner heads are cleared behind it, by recovery if need be.
+
+Lock order: a zone's lock is innermost, but for the locks of event rings.
+"""
+
+import cython
+from cython.cimports.cpus import segment_cy
+from cython.cimports.cpus.atomic import compiler_barrier, unlikely
+from cython.cimports.cpus.event_cy import TASK_PID_WORD
+from cython.cimports.cpus.percpu_cy import enter, leave, this_cpu, this_slot
+from cython.cimports.cpus.spinlock_cy import (
+    CLASS_SPIN,
+    RECOVER_ZONE,
+    lock_class_named,
+    raw_spin_lock_irqsave,
+    raw_spin_unlock_irqrestore,
+    register_recovery,
+    spinlock_init,
+)
+from cython.cimports.libc.string import memset, strncpy
+from cython.cimports.smpmm.mm import page_cy
+from cython.cimports.smpmm.mm.page_cy import (
+    PAGE_ALLOC,
+    PAGE_BUFFER,
+    PAGE_FREE,
+    PAGE_INSIDE,
+    PAGE_RESERVED,
+    PAGE_SLAB,
+    TRUTH_HEAD,
+    TRUTH_KIND,
+    TRUTH_ORDER_SHIFT,
+    TRUTH_SITE_SHIFT,
+    TRUTH_SLOT_SHIFT,
+    TRUTH_WHO_SHIFT,
+    page_to_pfn,
+    pfn_to_page,
+    truth_kind,
+    truth_order,
+)
+
+
+def regions(config: object) -> dict:
+    """Return the regions of the segment that this module needs, name → bytes."""
+    return {"zones": NR_ZONES * cython.sizeof(zone)}
+
+
+def attach(profile: object) -> None:
+    """Find the zones in the attached segment and register their recovery. The monitor."""
+    global zones, nr_orders
+    zones = cython.cast(cython.pointer[zone], segment_cy.region_at(b"zones"))
+    if profile.nr_orders > NR_ORDERS_MAX:
+        raise ValueError(f"{profile.nr_orders} orders, at most {NR_ORDERS_MAX}")
+    nr_orders = profile.nr_orders
+    register_recovery(RECOVER_ZONE, recover_zone)
+
+
+def init(profile: object, memory: object) -> None:
+    """Format the zones of a fresh segment: everything that is not reserved becomes free."""
+    class_: cython.ushort = lock_class_named(b"zone->lock", CLASS_SPIN, RECOVER_ZONE)
+    memset(zones, 0, NR_ZONES * cython.sizeof(zone))
+    for index, span in enumerate(memory.zones):
+        z: cython.pointer[zone] = cython.address(zones[index])
+        spinlock_init(cython.address(z.lock), class_)
+        z.index = index
+        encoded: bytes = span.name.encode()
+        strncpy(z.name, encoded, 15)
+        z.zone_start_pfn = span.start_pfn
+        z.spanned_pages = span.end_pfn - span.start_pfn
+        init_zone_pages(z, memory.reserved)
+        z.present_pages = z.free_pages
+        if z.spanned_pages:
+            init_watermarks(z, profile)
+
+
+def init_zone_pages(z, reserved):
+    """Write the truth of a zone's pages: reserved frames one by one, the rest free."""
+    pfn: u64 = z.zone_start_pfn
+    end: u64 = z.zone_start_pfn + z.spanned_pages
+    first: u64
+    last: u64
+    for span in reserved:
+        first = min(max(span[0], pfn), end)
+        last = min(max(span[1], pfn), end)
+        init_free_range(z, pfn, first)
+        for pfn in range(first, last):
+            pfn_to_page(pfn).truth = PAGE_RESERVED
+            pfn_to_page(pfn).count = 1
+        pfn = last
+    init_free_range(z, pfn, end)
+
+
+def init_free_range(z, pfn, end):
+    """Free the frames [pfn, end) in the largest aligned blocks."""
+    order: u64
+    while pfn < end:
+        order = nr_orders - 1
+        while pfn & ((cython.cast(u64, 1) << order) - 1) or pfn + (1 << order) > end:
+            order -= 1
+        pfn_to_page(pfn).truth = PAGE_FREE | order << TRUTH_ORDER_SHIFT
+        list_add_free(z, pfn_to_page(pfn), order)
+        z.free_pages += cython.cast(u64, 1) << order
+        pfn += cython.cast(u64, 1) << order
+
+
+def init_watermarks(z, profile):
+    """Compute min, low and high of a zone from its size (2.4: free_area_init_core)."""
+    mark: u64 = z.spanned_pages // cython.cast(u64, profile.zone_balance_ratio[z.index])
+    least: u64 = profile.zone_balance_min_pages
+    most: u64 = profile.zone_balance_max_pages
+    z.pages_min = min(max(mark, least), most)
+    z.pages_low = 2 * z.pages_min
+    z.pages_high = 3 * z.pages_min
+
+
+def list_add_free(z, p, order):
+    next_: cython.pointer[page] = z.free_area[order].first
+    p.lru_prev = cython.NULL
+    p.lru_next = next_
+    if next_ != cython.NULL:
+        next_.lru_prev = p
+    z.free_area[order].first = p
+    z.free_area[order].nr_free += 1
+
+
+def list_del_free(z, p, order):
+    if p.lru_prev != cython.NULL:
+        p.lru_prev.lru_next = p.lru_next
+    else:
+        z.free_area[order].first = p.lru_next
+    if p.lru_next != cython.NULL:
+        p.lru_next.lru_prev = p.lru_prev
+    z.free_area[order].nr_free -= 1
+
+
+def owner_bits(site):
+    pid: u64 = 0
+    if this_cpu.current != 0:
+        pid = cython.cast(cython.pointer[u64], this_cpu.current)[TASK_PID_WORD]
+    return (
+        this_slot << TRUTH_SLOT_SHIFT
+        | cython.cast(u64, site & 0xFFFF) << TRUTH_SITE_SHIFT
+        | pid << TRUTH_WHO_SHIFT
+    )
+
+
+def rmqueue(z, order, owner, site):
+    flags: u64 = raw_spin_lock_irqsave(cython.address(z.lock), site)
+    high: u64 = order
+    head: cython.pointer[page] = z.free_area[high].first
+    p: cython.pointer[page]
+    while head == cython.NULL:
+        high += 1
+        if high >= nr_orders:
+            raw_spin_unlock_irqrestore(cython.address(z.lock), flags)
+            return cython.NULL
+        head = z.free_area[high].first
+    list_del_free(z, head, high)
+    p = head
+    if high != order:
+        p = expand(z, head, high, order)
+    p.count = 1
+    p.flags = 0
+    p.virtual = 0
+    p.truth = PAGE_ALLOC | order << TRUTH_ORDER_SHIFT | owner
+    if high != order:
+        compiler_barrier()
+        head.truth = PAGE_FREE | (high - 1) << TRUTH_ORDER_SHIFT
+    z.free_pages -= cython.cast(u64, 1) << order
+    z.nr_allocs += 1
+    raw_spin_unlock_irqrestore(cython.address(z.lock), flags)
+    return p
+
+
+def expand(z, head, high, low):
+    """Split a block of order `high`: list lower halves, return the upper piece of order `low`.
+
+    The head's own word still has the old order: lowering it is the caller's commit.
+    """
+    p: cython.pointer[page] = head
+    while high > low:
+        high -= 1
+        if p != head:
+            p.truth = PAGE_FREE | high << TRUTH_ORDER_SHIFT
+        list_add_free(z, p, high)
+        p += cython.cast(u64, 1) << high
+    return p
+
+
+def free_block(p, order, kind, site):
+    z: cython.pointer[zone] = pfn_zone(page_to_pfn(p))
+    flags: u64 = raw_spin_lock_irqsave(cython.address(z.lock), site)
+    if unlikely((p.truth & TRUTH_HEAD) != (kind | order << TRUTH_ORDER_SHIFT)):
+        note_bad_free(z, p, order)
+        raw_spin_unlock_irqrestore(cython.address(z.lock), flags)
+        return FREE_BAD
+    if p.count > 1:
+        p.count -= 1
+    else:
+        free_and_merge(z, p, order)
+    raw_spin_unlock_irqrestore(cython.address(z.lock), flags)
+    return FREE_DONE
+
+
+def free_and_merge(z, p, order):
+    """Make an allocated block free and merge it with its buddies; the zone's lock is held."""
+    pfn: u64 = page_to_pfn(p)
+    merged: u64 = pfn
+    end: u64 = z.zone_start_pfn + z.spanned_pages
+    buddy: u64
+    high: u64 = order
+    while high < nr_orders - 1:
+        buddy = merged ^ (cython.cast(u64, 1) << high)
+        if buddy < z.zone_start_pfn or buddy >= end:
+            break
+        if (pfn_to_page(buddy).truth & TRUTH_HEAD) != (PAGE_FREE | high << TRUTH_ORDER_SHIFT):
+            break
+        list_del_free(z, pfn_to_page(buddy), high)
+        merged &= buddy
+        high += 1
+    compiler_barrier()
+    pfn_to_page(merged).truth = PAGE_FREE | high << TRUTH_ORDER_SHIFT
+    compiler_barrier()
+    p.count = 0
+    list_add_free(z, pfn_to_page(merged), high)
+    z.free_pages += cython.cast(u64, 1) << order
+    z.nr_frees += 1
+    # The upper half of each pair that was merged is no head any more.
+    while high > order:
+        high -= 1
+        buddy = (pfn >> (high + 1) << (high + 1)) | cython.cast(u64, 1) << high
+        pfn_to_page(buddy).truth = PAGE_INSIDE
+
+
+def get_page(p, site):
+    z: cython.pointer[zone] = pfn_zone(page_to_pfn(p))
+    flags: u64 = raw_spin_lock_irqsave(cython.address(z.lock), site)
+    kind: u32 = truth_kind(p.truth)
+    allocated: cython.bint = kind == PAGE_ALLOC or kind == PAGE_SLAB or kind == PAGE_BUFFER
+    if allocated:
+        p.count += 1
+    raw_spin_unlock_irqrestore(cython.address(z.lock), flags)
+    return allocated
+
+
+def set_page_slab(p, cache_index):
+    p.flags |= page_cy.PG_SLAB
+    p.truth = p.truth & (0xFFFFFFFF ^ TRUTH_KIND) | PAGE_SLAB | cache_index << TRUTH_WHO_SHIFT
+
+
+def set_page_buffer(p):
+    p.truth = p.truth & (0xFFFFFFFFFFFFFFFF ^ TRUTH_KIND) | PAGE_BUFFER
+
+
+def zone_at(index):
+    return cython.address(zones[index])
+
+
+def head_page(p):
+    return pfn_to_page(head_of(pfn_zone(page_to_pfn(p)), page_to_pfn(p)))
+
+
+def note_bad_free(z, p, order):
+    """Keep what the truth says of a refused free, for last_bad_free(); under the lock."""
+    global bad_pfn, bad_truth, bad_head_pfn, bad_head_truth
+    bad_pfn = page_to_pfn(p)
+    bad_truth = p.truth
+    bad_head_pfn = head_of(z, bad_pfn)
+    bad_head_truth = pfn_to_page(bad_head_pfn).truth
+
+
+def head_of(z, pfn):
+    """Return the first frame of the block that `pfn` lies in; the zone's lock is held."""
+    order: u64
+    head: u64
+    for order in range(nr_orders):
+        head = pfn >> order << order
+        if head < z.zone_start_pfn:
+            break
+        if truth_kind(pfn_to_page(head).truth) != PAGE_INSIDE:
+            if truth_order(pfn_to_page(head).truth) >= order:
+                return head
+    return pfn
+
+
+def last_bad_free() -> dict:
+    """Return what the truth said when this process's last free was refused."""
+    z: cython.pointer[zone] = pfn_zone(bad_pfn)
+    return {
+        "pfn": bad_pfn,
+        "truth": bad_truth,
+        "head_pfn": bad_head_pfn,
+        "head_truth": bad_head_truth,
+        "zone": z.name.decode(),
+    }
+
+
+def recover_zone(lock):
+    """Rebuild a zone whose lock was taken over from a dead process; the lock is held."""
+    rebuild_zone(cython.cast(cython.pointer[zone], lock))
+
+
+def rebuild_zone(z):
+    """Rebuild the free lists and counters of a zone from the truth; the zone's lock is held.
+
+    Clears what a killed process left inside blocks. O(pages of the zone).
+    """
+    order: u64
+    pfn: u64 = z.zone_start_pfn
+    end: u64 = z.zone_start_pfn + z.spanned_pages
+    p: cython.pointer[page]
+    for order in range(NR_ORDERS_MAX):
+        z.free_area[order].first = cython.NULL
+        z.free_area[order].nr_free = 0
+    z.free_pages = 0
+    while pfn < end:
+        p = pfn_to_page(pfn)
+        order = truth_order(p.truth)
+        if truth_kind(p.truth) == PAGE_FREE:
+            list_add_free(z, p, order)
+            z.free_pages += cython.cast(u64, 1) << order
+            p.count = 0
+        elif p.count == 0 and truth_kind(p.truth) != PAGE_INSIDE:
+            p.count = 1
+        if order != 0:
+            clear_inside(pfn + 1, min(pfn + (cython.cast(u64, 1) << order), end))
+        pfn += cython.cast(u64, 1) << order
+
+
+def clear_inside(pfn, end):
+    while pfn < end:
+        if pfn_to_page(pfn).truth != PAGE_INSIDE:
+            pfn_to_page(pfn).truth = PAGE_INSIDE
+            pfn_to_page(pfn).count = 0
+        pfn += 1
+
+
+def rebuild() -> None:
+    """Rebuild the index of every zone from the truth. Any context."""
+    z: cython.pointer[zone]
+    flags: u64
+    i: cython.int
+    enter()
+    for i in range(NR_ZONES):
+        z = cython.address(zones[i])
+        flags = raw_spin_lock_irqsave(cython.address(z.lock), 0)
+        rebuild_zone(z)
+        raw_spin_unlock_irqrestore(cython.address(z.lock), flags)
+    leave()
+
+
+def zone_info(index: cython.int) -> dict:
+    """Return the figures of a zone. Any process; takes no lock."""
+    if not 0 <= index < NR_ZONES:
+        raise ValueError(f"zone {index}: there are {NR_ZONES}")
+    z: cython.pointer[zone] = cython.address(zones[index])
+    return {
+        "name": z.name.decode(),
+        "start_pfn": z.zone_start_pfn,
+        "spanned_pages": z.spanned_pages,
+        "present_pages": z.present_pages,
+        "free_pages": z.free_pages,
+        "pages_min": z.pages_min,
+        "pages_low": z.pages_low,
+        "pages_high": z.pages_high,
+        "nr_free": [z.free_area[order].nr_free for order in range(nr_orders)],
+        "nr_allocs": z.nr_allocs,
+        "nr_frees": z.nr_frees,
+        "address": cython.cast(cython.ulonglong, z),
+    }
+
+
+def free_list(index: cython.int, order: cython.int) -> list:
+    """Return the first frames of a zone's free blocks of one order, newest first; tests."""
+    found = []
+    p: cython.pointer[page] = zones[index].free_area[order].first
+    while p != cython.NULL:
+        found.append(page_to_pfn(p))
+        p = p.lru_next
+    return found
+
+
+def pages_of_slot(slot: cython.ulonglong) -> list:
+    """Return what the process of `slot` has allocated: (pfn, order, call site, pid).
+
+    The monitor, after the process's death. Slab pages are their cache's, not listed. O(pages).
+    """
+    found = []
+    pfn: u64 = 0
+    t: u64
+    while pfn < page_cy.nr_pages:
+        t = pfn_to_page(pfn).truth
+        if truth_kind(t) == PAGE_ALLOC and ((t >> TRUTH_SLOT_SHIFT) & 0xFF) == slot + 1:
+            found.append(
+                (pfn, truth_order(t), (t >> TRUTH_SITE_SHIFT) & 0xFFFF, t >> TRUTH_WHO_SHIFT)
+            )
+        pfn += cython.cast(u64, 1) << truth_order(t)
+    return found

@@ -1,0 +1,229 @@
+"""A user's side of a machine: requests over one socket, answers as they come, no thread.
+
+Whoever waits for something reads the socket for everybody; the others wait for him. Output of tasks
+is written to the reader's `sys.stdout`. A signal's exception (Ctrl-C) may come between any two
+bytecodes: what moves between socket and buffer moves inside one C call (`deque(map(…))`).
+"""
+
+import os
+import pickle
+import select
+import socket
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import Any, Final
+
+from cpus import channel, ship
+from cpus.errors import CpuDied, MachineError
+
+CHUNK_BYTES: Final = 1 << 18
+
+
+class Pending:
+    """A request that waits for its answer."""
+
+    __slots__ = ("number", "answer", "cpu", "pid", "released", "__weakref__")
+
+    def __init__(self, number: int):
+        self.number = number
+        self.answer: channel.Message | None = None
+        self.cpu: int | None = None
+        self.pid: int | None = None
+        self.released = False
+
+
+class Connection:
+    """A client's socket: sends requests, and hands each answer to its `Pending`."""
+
+    def __init__(self, sock: socket.socket):
+        self.socket = sock
+        self.pid = os.getpid()
+        self.ended: str | None = None  # why the machine ended
+        self.facts: dict[str, Any] | None = None
+        self.failure: str | None = None
+        self._pending: dict[int, Pending] = {}
+        self._nr_requests = 0
+        self._in = bytearray()
+        self._out = bytearray()
+        self._sending = threading.RLock()
+        self._condition = threading.Condition()
+        self._reading = False
+
+    # Sending
+
+    def post(self, message: bytes) -> None:
+        """Send a message; BrokenPipeError never leaves, the reader sees the end."""
+        with self._sending:
+            self._out += channel.frame(message)
+            try:
+                while self._out:
+                    self._send_some()
+            except (BrokenPipeError, ConnectionResetError):
+                self._out.clear()
+
+    def _send_some(self) -> None:
+        # send, then delete what was sent, without a bytecode between the two
+        chunk = bytes(self._out[:CHUNK_BYTES])
+        sent = map(slice, map(self.socket.send, (chunk,)))
+        deque(map(self._out.__delitem__, sent), maxlen=0)
+
+    def request(self, kind: int, payload: bytes, **fields: int) -> Pending:
+        """Send a request and return what will have its answer."""
+        if self.ended is not None:
+            raise MachineError(f"the machine has ended: {self.ended}")
+        with self._sending:
+            self._nr_requests += 1
+            pending = Pending(self._nr_requests)
+            self._pending[pending.number] = pending
+            self.post(channel.pack(kind, payload, number=pending.number, **fields))
+        return pending
+
+    # Receiving
+
+    def wait(self, done: Callable[[], bool], timeout: float | None = None) -> bool:
+        """Serve the socket until `done()`, the end of the machine, or the time-out (s)."""
+        deadline = None if timeout is None else time.monotonic() + timeout
+        while not done() and self.ended is None:
+            left = None if deadline is None else deadline - time.monotonic()
+            if left is not None and left < 0:
+                return False
+            with self._condition:
+                if self._reading:
+                    # The reader notifies after each message; the limit covers one that was
+                    # stopped by an exception at a bad moment.
+                    self._condition.wait(0.1 if left is None else min(left, 0.1))
+                    continue
+                self._reading = True
+            try:
+                self.pump(left)
+            finally:
+                with self._condition:
+                    self._reading = False
+                    self._condition.notify_all()
+        return done()
+
+    def pump(self, timeout: float | None) -> None:
+        """Read once, when something comes within `timeout` seconds, and hand out what came."""
+        if self._dispatch_all():
+            return
+        ready, _, _ = select.select([self.socket], [], [], timeout)
+        if not ready:
+            return
+        before = len(self._in)
+        try:
+            received = map(self.socket.recv, (CHUNK_BYTES,), (socket.MSG_DONTWAIT,))
+            deque(map(self._in.__iadd__, received), maxlen=0)
+        except BlockingIOError:
+            return
+        except ConnectionResetError:
+            pass
+        if len(self._in) == before:
+            self.ended = self.ended or "its monitor has gone"
+        self._dispatch_all()
+
+    def _dispatch_all(self) -> bool:
+        found = False
+        while (bounds := channel.frame_bounds(self._in)) is not None:
+            start, end = bounds
+            self._dispatch(channel.unpack(bytes(self._in[start:end])))
+            del self._in[:end]
+            found = True
+        return found
+
+    def _dispatch(self, message: channel.Message) -> None:
+        """Hand a message on; doing it twice does no harm but to print a line twice."""
+        kind = message.kind
+        if kind == channel.OUTPUT:
+            stream = sys.stderr if message.flags == 2 else sys.stdout
+            stream.write(message.payload.decode("utf-8", "replace"))
+            stream.flush()
+        elif kind == channel.READY:
+            self.facts = pickle.loads(message.payload)
+        elif kind == channel.FAILED:
+            self.failure = message.payload.decode()
+        elif kind == channel.NOTICE:
+            self.ended = message.payload.decode()
+        elif kind == channel.PLACED:
+            if (pending := self._pending.get(message.number)) is not None:
+                pending.cpu, pending.pid = message.cpu, message.pid
+        elif (pending := self._pending.get(message.number)) is not None:
+            pending.answer = message
+            self._pending.pop(message.number, None)
+
+    def close(self) -> None:
+        self.ended = self.ended or "closed"
+        self.socket.close()
+
+
+class Task:
+    """A task that runs on a machine: what `Machine.spawn` returns."""
+
+    def __init__(self, connection: Connection, pending: Pending, name: str):
+        self._connection = connection
+        self._pending = pending
+        self._name = name
+
+    def __repr__(self) -> str:
+        state = "done" if self._pending.answer is not None else "running"
+        return f"<Task {self._name} pid={self._pending.pid} cpu={self._pending.cpu} {state}>"
+
+    @property
+    def cpu(self) -> int | None:
+        """The CPU that it runs on."""
+        self._connection.wait(lambda: self._pending.cpu is not None or self.done(), 5)
+        return self._pending.cpu
+
+    @property
+    def pid(self) -> int | None:
+        """Its number in the machine."""
+        self._connection.wait(lambda: self._pending.pid is not None or self.done(), 5)
+        return self._pending.pid
+
+    def done(self) -> bool:
+        """Return whether the task has ended, without waiting."""
+        self._connection.wait(lambda: self._pending.answer is not None, 0)
+        return self._pending.answer is not None
+
+    def result(self, timeout: float | None = None) -> Any:
+        """Wait for the task and return what it returned, or raise what it raised.
+
+        TimeoutError after `timeout` seconds; CpuDied when its CPU died; MachineError when the
+        machine ended before it.
+        """
+        pending = self._pending
+        self._check_process()
+        self._connection.wait(lambda: pending.answer is not None, timeout)
+        if pending.answer is None:
+            if self._connection.ended is not None:
+                raise MachineError(f"the machine has ended: {self._connection.ended}")
+            raise TimeoutError(f"{self!r}: no result after {timeout} s")
+        if pending.answer.kind == channel.DIED:
+            cpu = pending.answer.cpu
+            raise CpuDied(
+                f"CPU {cpu} died with {self._name} (pid {pending.pid})"
+                if cpu >= 0
+                else "no CPU of the machine is alive"
+            )
+        return ship.load_outcome(pending.answer.payload)
+
+    def interrupt(self) -> None:
+        """Send the task a signal: interruptible sleeps end with -ERESTARTSYS or -EINTR."""
+        self._signal(channel.SIGNAL_INTERRUPT)
+
+    def kill(self) -> None:
+        """End the task: it raises at its next sleep or kernel call as a workload."""
+        self._signal(channel.SIGNAL_KILL)
+
+    def _signal(self, which: int) -> None:
+        self._check_process()
+        if not self.done():
+            self._connection.post(
+                channel.pack(channel.SIGNAL, flags=which, number=self._pending.number)
+            )
+
+    def _check_process(self) -> None:
+        if os.getpid() != self._connection.pid:
+            raise MachineError(f"{self!r} belongs to process {self._connection.pid}")

@@ -1,0 +1,46 @@
+/* What Python's library does not offer of the host: a mapping at a fixed address, prctl. */
+#ifndef SMPMM_HOST_H
+#define SMPMM_HOST_H
+
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+
+#ifndef MAP_FIXED_NOREPLACE
+#define MAP_FIXED_NOREPLACE 0x100000
+#endif
+
+/* Maps `size` bytes of `fd` at `address`. Returns 0 or -errno; kernels before 4.17 take the flag
+ * as a hint, hence the second look. */
+static inline int host_map_at(unsigned long long address, unsigned long long size, int fd) {
+    void *wanted = (void *)(uintptr_t)address;
+    void *p = mmap(wanted, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED_NOREPLACE, fd, 0);
+    if (p == MAP_FAILED) return -errno;
+    if (p != wanted) {
+        munmap(p, size);
+        return -EEXIST;
+    }
+    madvise(p, size, MADV_DONTDUMP); /* a core file of the user's program is not our RAM's place */
+    return 0;
+}
+
+static inline int host_die_with_parent(void) {
+    return prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) == 0 ? 0 : -errno;
+}
+
+static inline int host_set_name(const char *name) {
+    return prctl(PR_SET_NAME, name, 0, 0, 0) == 0 ? 0 : -errno;
+}
+
+/* Gives a range of the segment host memory now, so that a host without any is an error and no
+ * SIGBUS. Returns 0 or -errno. */
+static inline int host_reserve(int fd, unsigned long long offset, unsigned long long length) {
+    return -posix_fallocate(fd, (off_t)offset, (off_t)length);
+}
+
+#endif

@@ -1,0 +1,12 @@
+"""The host's side of a machine's processes: mapping, prctl, waking who waits for the dead."""
+
+cdef extern from "host.h" nogil:
+    int host_map_at(unsigned long long address, unsigned long long size, int fd) noexcept
+    int host_die_with_parent() noexcept
+    int host_set_name(const char *name) noexcept
+    int host_reserve(int fd, unsigned long long offset, unsigned long long length) noexcept
+
+cdef int segment_fd
+
+# Backs a part of the segment (bytes from its start) with host memory: 0 or -errno. Any context.
+cdef int segment_reserve(unsigned long long offset, unsigned long long length) noexcept

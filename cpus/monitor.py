@@ -1,0 +1,276 @@
+"""The monitor: forks a machine's processes, reaps them, relays their messages, ends them all.
+
+One single-threaded process started by exec. It runs no task and takes no lock: it must live when
+everything else dies. Its loop never blocks but in select: writes go through an `Outbox`.
+
+A death, step by step: the pidfd is readable, the child is reaped, its slot is marked dead, parked
+waiters are woken (they take over its locks), `reap_slot` puts its CPUs back, the registered
+functions are told, its requests are answered, and a live CPU runs the recovery of each layer.
+"""
+
+import os
+import pickle
+import select
+import selectors
+import signal
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from cpus import channel, event_cy, host_cy, percpu_cy, segment_cy, worker
+from cpus.channel import FrameReader, Message, Outbox
+
+KIND_MONITOR: Final = 0
+KIND_CPU: Final = 1
+KIND_HANDLER: Final = 2
+KIND_DEVICE: Final = 3
+CPU_OFFLINE: Final = 0
+CPU_DEAD: Final = 2
+
+GRACE_S: Final = 0.02  # between the request to stop and SIGKILL
+RETRY_S: Final = 0.001  # between two attempts to take back what a dead process had
+
+# What a child of a kind does: function(slot, inbox, outbox, args); registered before the forks.
+child_mains: dict[str, Callable[..., None]] = {}
+# Told of each death, in the monitor, after the slot was reaped: function(slot, kind, cpu).
+death_hooks: list[Callable[[int, int, int], None]] = []
+# What a process of the machine may ask: function(monitor, child, payload) -> answer.
+request_handlers: dict[str, Callable[["Monitor", "Child", Any], Any]] = {}
+# Functions "module:name" that a live CPU runs after a death: function(slot, kind, cpu).
+recovery_names: list[str] = []
+
+
+def register_child_main(name: str, function: Callable[..., None]) -> None:
+    """Say what a child of kind `name` does: function(slot, inbox, outbox, *args)."""
+    child_mains[name] = function
+
+
+def register_request(name: str, function: Callable[["Monitor", "Child", Any], Any]) -> None:
+    """Serve `request_monitor(name, payload)`: what `function` returns goes back as the ANSWER."""
+    request_handlers[name] = function
+
+
+def on_death(function: Callable[[int, int, int], None]) -> None:
+    """Have the monitor call function(slot, kind, cpu) for each of its processes that dies."""
+    death_hooks.append(function)
+
+
+def register_recovery(name: str) -> None:
+    """Have a live CPU run "module:function" (slot, kind, cpu) after each death, as a task."""
+    recovery_names.append(name)
+
+
+@dataclass
+class Child:
+    """A process of the machine."""
+
+    slot: int
+    kind: int
+    name: str
+    cpu: int
+    pid: int
+    pidfd: int
+    reader: FrameReader
+    outbox: Outbox
+    requests: set[int] = field(default_factory=set)
+
+
+class Monitor:
+    """The children of one machine and the loop that serves them."""
+
+    def __init__(self, nr_cpus: int, user_pid: int):
+        self.nr_cpus = nr_cpus
+        self.selector = selectors.DefaultSelector()
+        self.children: dict[int, Child] = {}  # by slot
+        self.cpus: dict[int, Child] = {}  # live ones, by number
+        self.relay: Any = None
+        self.reason: str | None = None  # why the machine ends
+        self._unreaped: list[Child] = []
+        self._user_pidfd = os.pidfd_open(user_pid)
+        self.selector.register(self._user_pidfd, selectors.EVENT_READ, self._user_gone)
+
+    # The loop
+
+    def run(self) -> None:
+        """Serve everyone until the machine ends, then end everything."""
+        try:
+            while self.reason is None:
+                self.step(RETRY_S if self._unreaped else None)
+        finally:
+            self.power_off()
+
+    def step(self, timeout: float | None) -> None:
+        """Serve what is ready; wait at most `timeout` seconds for it."""
+        for key, events in self.selector.select(timeout):
+            key.data(events)
+        for child in list(self._unreaped):
+            self._reap_slot(child)
+
+    def end(self, reason: str) -> None:
+        """Have the machine powered off; the first reason stays."""
+        if self.reason is None:
+            self.reason = reason
+
+    def _user_gone(self, events: int) -> None:
+        self.end("the program that started the machine has ended")
+
+    def watch(self, fd: int, outbox: Outbox | None, call: Callable[[int], None]) -> None:
+        """Call `call(events)` when `fd` can be read, or written while `outbox` is not empty."""
+        events = selectors.EVENT_READ
+        if outbox:
+            events |= selectors.EVENT_WRITE
+        self.selector.register(fd, events, call)
+
+    # Children
+
+    def fork(self, main: str, kind: int, name: str, cpu: int, *args: Any) -> Child:
+        """Fork a process of the machine that runs the registered `main`."""
+        slot = percpu_cy.free_slot()
+        percpu_cy.take_slot(slot, kind, name, cpu)
+        inbox_r, inbox_w = os.pipe()
+        outbox_r, outbox_w = os.pipe()
+        monitor_pid = os.getpid()
+        pid = os.fork()
+        if pid == 0:
+            self._child(monitor_pid, slot, name, (inbox_w, outbox_r))
+            child_mains[main](slot, inbox_r, outbox_w, *args)
+            os._exit(0)
+        os.close(inbox_r)
+        os.close(outbox_w)
+        os.set_blocking(outbox_r, False)
+        child = Child(
+            slot, kind, name, cpu, pid, os.pidfd_open(pid), FrameReader(outbox_r), Outbox(inbox_w)
+        )
+        self.children[slot] = child
+        if kind == KIND_CPU:
+            self.cpus[cpu] = child
+        self.selector.register(outbox_r, selectors.EVENT_READ, lambda events: self._read(child))
+        self.selector.register(
+            child.pidfd, selectors.EVENT_READ, lambda events: self._died(child)
+        )
+        return child
+
+    def _child(self, monitor_pid: int, slot: int, name: str, ends: tuple[int, ...]) -> None:
+        """Begin the life of a forked child: nothing of the monitor's stays open in it."""
+        host_cy.die_with_parent()
+        if os.getppid() != monitor_pid:
+            os._exit(0)
+        host_cy.set_name(name)
+        for fd in ends:
+            os.close(fd)
+        for fd in [key.fd for key in self.selector.get_map().values()]:
+            os.close(fd)
+        for other in self.children.values():
+            os.close(other.outbox.fd)
+        self.selector.close()
+        percpu_cy.become(slot, os.getpid())
+
+    def _read(self, child: Child) -> None:
+        alive = child.reader.read()
+        for message in child.reader.messages():
+            self._message(child, message)
+        if not alive and child.reader.fd in self.selector.get_map():
+            self.selector.unregister(child.reader.fd)
+
+    def _message(self, child: Child, message: Message) -> None:
+        if message.kind == channel.REQUEST:
+            self._request(child, message)
+        else:
+            self.relay.from_child(child, message)
+
+    def _request(self, child: Child, message: Message) -> None:
+        kind, payload = pickle.loads(message.payload)
+        try:
+            answer, failed = request_handlers[kind](self, child, payload), 0
+        except Exception as error:
+            answer, failed = f"{kind}: {type(error).__name__}: {error}", 1
+            event_cy.log(f"smpmm: {child.name}: request {answer}", 3)
+        data = pickle.dumps(answer)
+        self.send(child, channel.pack(channel.ANSWER, data, flags=failed, number=message.number))
+
+    def send(self, child: Child, message: bytes) -> None:
+        """Send a message to a process of the machine, waking it first when it is a CPU."""
+        if child.kind == KIND_CPU:
+            percpu_cy.post_message(child.cpu)
+            percpu_cy.request_resched(child.cpu)
+        child.outbox.put(message)
+        if child.outbox:
+            self._watch_write(child.outbox)
+
+    def _watch_write(self, outbox: Outbox) -> None:
+        def flush(events: int) -> None:
+            outbox.flush()
+            if not outbox:
+                self.selector.unregister(outbox.fd)
+
+        if outbox.fd not in self.selector.get_map():
+            self.selector.register(outbox.fd, selectors.EVENT_WRITE, flush)
+
+    # Deaths
+
+    def _died(self, child: Child) -> None:
+        """Reap a child and let the others take over what it held."""
+        _, status = os.waitpid(child.pid, 0)
+        percpu_cy.mark_dead(child.slot)
+        if child.kind == KIND_CPU:
+            percpu_cy.set_cpu_state(child.cpu, CPU_DEAD)
+            self.cpus.pop(child.cpu, None)
+        host_cy.wake_parked()
+        self._read(child)  # what it sent before it died still counts
+        for fd in (child.pidfd, child.reader.fd, child.outbox.fd):
+            if fd in self.selector.get_map():
+                self.selector.unregister(fd)
+            os.close(fd)
+        del self.children[child.slot]
+        code = os.waitstatus_to_exitcode(status)
+        how = f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit status {code}"
+        event_cy.log(f"smpmm: {child.name} (pid {child.pid}) died: {how}", 1)
+        self._unreaped.append(child)
+        self._reap_slot(child)
+
+    def _reap_slot(self, child: Child) -> None:
+        if not percpu_cy.reap_slot(child.slot):
+            return
+        self._unreaped.remove(child)
+        for hook in death_hooks:
+            try:
+                hook(child.slot, child.kind, child.cpu)
+            except Exception as error:
+                event_cy.log(f"smpmm: death of {child.name}: {hook.__name__}: {error!r}", 2)
+        self.relay.died(child)
+
+    # The end
+
+    def power_off(self) -> None:
+        """End every process of the machine; nothing stays."""
+        segment_cy.power_off()
+        self.relay.say_end(self.reason or "the monitor failed")
+        for child in self.children.values():
+            self.send(child, channel.pack(channel.STOP))
+        deadline = time.monotonic() + GRACE_S
+        left = {child.pidfd: child for child in self.children.values()}
+        while left and (wait := deadline - time.monotonic()) > 0:
+            ready, _, _ = select.select(list(left), [], [], wait)
+            for fd in ready:
+                os.waitpid(left.pop(fd).pid, 0)
+        for child in left.values():
+            os.kill(child.pid, signal.SIGKILL)
+        for child in left.values():
+            os.waitpid(child.pid, 0)
+        self.relay.close()
+
+
+def cpu_child(slot: int, inbox: int, outbox: int, cpu: int) -> None:
+    """Be a CPU: the main function of its process."""
+    worker.cpu_main(cpu, inbox, outbox)
+
+
+register_child_main("cpu", cpu_child)
+
+
+def silence() -> None:
+    """Leave SIGINT to the user's program."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    sys.stdout.flush()

@@ -1,0 +1,313 @@
+"""The monitor's switchboard: clients on one side, CPUs on the other, requests between them.
+
+Clients are host processes of the same user: the one that started the machine, on a socket pair,
+and others, on the socket in the run directory. Payloads are passed on unread.
+"""
+
+import os
+import pickle
+import selectors
+import socket
+import struct
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from cpus import channel, event_cy, host_cy, monitor, percpu_cy
+from cpus.channel import FrameReader, Message, Outbox
+from cpus.monitor import Child, Monitor
+
+FIRST_TASK_PID: Final = 1001  # tasks of clients are numbered in the order of spawning
+FIRST_CALL_PID: Final = 1 << 20  # system calls from outside have numbers of their own
+
+# What a client may ask of the monitor itself: function(relay, args) -> answer.
+queries: dict[str, Callable[["Relay", Any], Any]] = {}
+
+
+def register_query(name: str, function: Callable[["Relay", Any], Any]) -> None:
+    """Answer a client's query `name` in the monitor, also when no CPU answers."""
+    queries[name] = function
+
+
+@dataclass
+class Client:
+    """A host process that uses the machine."""
+
+    socket: socket.socket
+    reader: FrameReader
+    outbox: Outbox
+    first: bool = False
+    numbers: dict[int, int] = field(default_factory=dict)  # its request number -> ours
+
+
+@dataclass
+class Request:
+    """A call that a CPU has yet to answer."""
+
+    number: int  # ours
+    client: Client | None  # None: the monitor's own job
+    client_number: int
+    cpu: int
+    pid: int
+    message: bytes = b""  # of a job: to be sent again if its CPU dies
+    done: Callable[[Message], None] | None = None
+
+
+class Relay:
+    def __init__(self, machine: Monitor, control: socket.socket, directory: str):
+        self.machine = machine
+        self.directory = directory
+        self.clients: list[Client] = []
+        self.requests: dict[int, Request] = {}
+        self.facts: dict[str, Any] = {}
+        self.segment_fd = -1
+        self._nr_requests = 0
+        self._next_pid = FIRST_TASK_PID
+        self._next_call_pid = FIRST_CALL_PID
+        machine.relay = self
+        self._add_client(control, first=True)
+        self._listen()
+
+    # Clients
+
+    def _listen(self) -> None:
+        """Open the run directory's socket, for other processes of the same user."""
+        self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self._listener.setblocking(False)
+        self._listener.bind(os.path.join(self.directory, "socket"))
+        self._listener.listen(64)
+        self.machine.selector.register(
+            self._listener, selectors.EVENT_READ, lambda events: self._accept()
+        )
+
+    def _accept(self) -> None:
+        try:
+            connection, _ = self._listener.accept()
+        except OSError:
+            return
+        credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
+        _, uid, _ = struct.unpack("iII", credentials)
+        if uid != os.getuid():
+            connection.close()
+            return
+        self._add_client(connection).outbox.put(self._greeting())
+
+    def greet(self, layout: dict[str, Any], config: Any) -> None:
+        """Tell the first client that the machine runs, and what it needs to know of it."""
+        self.facts = {
+            "monitor_pid": os.getpid(),
+            "directory": self.directory,
+            "nr_cpus": self.machine.nr_cpus,
+            "config": config,
+            "layout": layout,
+        }
+        self.to_client(self.clients[0], self._greeting())
+
+    def _greeting(self) -> bytes:
+        return channel.pack(channel.READY, pickle.dumps(self.facts))
+
+    def _add_client(self, connection: socket.socket, *, first: bool = False) -> Client:
+        fd = connection.fileno()
+        client = Client(connection, FrameReader(fd), Outbox(fd), first)
+        self.clients.append(client)
+        self.machine.selector.register(
+            fd, selectors.EVENT_READ, lambda events: self._client_ready(client, events)
+        )
+        return client
+
+    def _client_ready(self, client: Client, events: int) -> None:
+        if events & selectors.EVENT_WRITE:
+            client.outbox.flush()
+            self._watch(client)
+        if events & selectors.EVENT_READ:
+            alive = client.reader.read()
+            for message in client.reader.messages():
+                self._from_client(client, message)
+            if not alive and client in self.clients:
+                self._client_gone(client)
+
+    def _watch(self, client: Client) -> None:
+        """Wait for a client's socket to take more, exactly while there is more."""
+        key = self.machine.selector.get_key(client.reader.fd)
+        events = selectors.EVENT_READ | (selectors.EVENT_WRITE if client.outbox else 0)
+        if key.events != events:
+            self.machine.selector.modify(key.fd, events, key.data)
+
+    def _client_gone(self, client: Client) -> None:
+        """Forget a client; the tasks that it began go on, and nobody gets their results."""
+        self.machine.selector.unregister(client.reader.fd)
+        client.socket.close()
+        self.clients.remove(client)
+        if client.first:
+            self.machine.end("its control socket was closed")
+
+    def to_client(self, client: Client, message: bytes) -> None:
+        if client in self.clients:
+            client.outbox.put(message)
+            self._watch(client)
+
+    # Requests
+
+    def _from_client(self, client: Client, message: Message) -> None:
+        if message.kind == channel.CALL:
+            self._call(client, message)
+        elif message.kind == channel.SIGNAL:
+            self._signal(client, message)
+        elif message.kind == channel.QUERY:
+            self._query(client, message)
+        elif message.kind == channel.CLOSE:
+            self.machine.end("closed")
+
+    def least_loaded(self) -> int | None:
+        """Return the live CPU with the fewest requests, the first of several."""
+        cpus = self.machine.cpus
+        return min(cpus, key=lambda n: (len(cpus[n].requests), n)) if cpus else None
+
+    def _call(self, client: Client, message: Message) -> None:
+        cpu = message.cpu if message.cpu != channel.ANY_CPU else self.least_loaded()
+        if cpu is None or cpu not in self.machine.cpus:
+            died = channel.pack(channel.DIED, cpu=-1 if cpu is None else cpu, number=message.number)
+            self.to_client(client, died)
+            return
+        if message.flags & channel.FLAG_SYSCALL:
+            pid, self._next_call_pid = self._next_call_pid, self._next_call_pid + 1
+        else:
+            pid, self._next_pid = self._next_pid, self._next_pid + 1
+        request = self._new_request(client, message.number, cpu, pid)
+        task = channel.pack(
+            channel.TASK, message.payload, flags=message.flags, pid=pid, number=request.number
+        )
+        self.machine.send(self.machine.cpus[cpu], task)
+        placed = channel.pack(channel.PLACED, cpu=cpu, pid=pid, number=message.number)
+        self.to_client(client, placed)
+
+    def _new_request(self, client: Client | None, number: int, cpu: int, pid: int) -> Request:
+        self._nr_requests += 1
+        request = Request(self._nr_requests, client, number, cpu, pid)
+        self.requests[request.number] = request
+        self.machine.cpus[cpu].requests.add(request.number)
+        if client is not None:
+            client.numbers[number] = request.number
+        return request
+
+    def job(
+        self, payload: bytes, cpu: int | None = None, done: Callable[[Message], None] | None = None
+    ) -> bool:
+        """Run a call as the kernel's own task; on another CPU when its CPU dies.
+
+        False when there is no live CPU. `done` is called with the answer.
+        """
+        if cpu not in self.machine.cpus:
+            cpu = self.least_loaded()
+        if cpu is None:
+            return False
+        request = self._new_request(None, 0, cpu, 0)
+        request.done = done
+        request.message = channel.pack(channel.JOB, payload, number=request.number)
+        self.machine.send(self.machine.cpus[cpu], request.message)
+        return True
+
+    def _signal(self, client: Client, message: Message) -> None:
+        request = self.requests.get(client.numbers.get(message.number, 0))
+        if request is not None:
+            signal = channel.pack(channel.SIGNAL, flags=message.flags, number=request.number)
+            if (child := self.machine.cpus.get(request.cpu)) is not None:
+                self.machine.send(child, signal)
+
+    def _query(self, client: Client, message: Message) -> None:
+        name, args = pickle.loads(message.payload)
+        try:
+            answer, failed = queries[name](self, args), 0
+        except Exception as error:
+            answer, failed = f"{name}: {type(error).__name__}: {error}", 1
+        reply = channel.pack(
+            channel.REPLY, pickle.dumps(answer), flags=failed, number=message.number
+        )
+        self.to_client(client, reply)
+
+    def from_child(self, child: Child, message: Message) -> None:
+        """Pass on what a process of the machine sends."""
+        request = self.requests.get(message.number)
+        if message.kind == channel.OUTPUT:
+            client = request.client if request is not None else None
+            self.to_client(client or self.clients[0], channel.pack(
+                channel.OUTPUT, message.payload, flags=message.flags
+            ))
+        elif request is None:
+            return
+        elif message.kind in (channel.RESULT, channel.JOB_DONE):
+            self._forget(request)
+            if request.client is not None:
+                self.to_client(request.client, channel.pack(
+                    channel.RESULT, message.payload, number=request.client_number
+                ))
+            elif request.done is not None:
+                request.done(message)
+
+    def _forget(self, request: Request) -> None:
+        del self.requests[request.number]
+        if request.cpu in self.machine.cpus:
+            self.machine.cpus[request.cpu].requests.discard(request.number)
+        if request.client is not None:
+            request.client.numbers.pop(request.client_number, None)
+
+    # Deaths and the end
+
+    def died(self, child: Child) -> None:
+        """Answer the requests of a dead CPU, and have a live one repair what it left."""
+        for number in sorted(child.requests):
+            request = self.requests.get(number)
+            if request is None:
+                continue
+            self._forget(request)
+            if request.client is not None:
+                self.to_client(request.client, channel.pack(
+                    channel.DIED, cpu=child.cpu, number=request.client_number
+                ))
+            elif not self.job(request.message[channel.ENVELOPE.size :], None, request.done):
+                event_cy.log("smpmm: no CPU is left", 0)
+        self._recover(child)
+
+    def _recover(self, child: Child) -> None:
+        """Have a live CPU run what the layers registered, then let the slot be used again."""
+        payload = pickle.dumps(
+            ("cpus.recovery:run", (tuple(monitor.recovery_names), child.slot, child.kind, child.cpu), {})
+        )
+        if not self.job(payload, None, lambda message: self._recovered(child)):
+            self._recovered(child)
+
+    def _recovered(self, child: Child) -> None:
+        host_cy.release_slot(child.slot)
+
+    def cpu_facts(self) -> list[dict[str, Any]]:
+        """Return what a user may know of each CPU: pid, state, the pid of its current task."""
+        facts = []
+        for number in range(self.machine.nr_cpus):
+            info = percpu_cy.cpu_info(number)
+            child = self.machine.cpus.get(number)
+            state = "dead" if child is None else "halted" if info["halted"] else "running"
+            facts.append(
+                {"pid": child.pid if child else None, "state": state, "current": info["current"]}
+            )
+        return facts
+
+    def say_end(self, reason: str) -> None:
+        """Tell every client that the machine ends, and why."""
+        for client in self.clients:
+            client.outbox.put(channel.pack(channel.NOTICE, reason.encode()))
+
+    def close(self) -> None:
+        """Leave nothing behind in the host's file system."""
+        self._listener.close()
+        for name in ("socket",):
+            try:
+                os.unlink(os.path.join(self.directory, name))
+            except FileNotFoundError:
+                pass
+        try:
+            os.rmdir(self.directory)
+        except OSError:
+            pass
+
+
+register_query("cpus", lambda relay, args: relay.cpu_facts())

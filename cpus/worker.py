@@ -1,0 +1,94 @@
+"""A CPU's own process: it takes messages, runs tasks, and halts when there is nothing to do."""
+
+import os
+import pickle
+import signal
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from multiprocess.connection import Connection
+
+from cpus import channel, percpu_cy
+from cpus.console import Console
+
+# This process's line to the monitor; None in the monitor and outside of a machine.
+line: "Line | None" = None
+
+
+class Line:
+    """The two pipes between this process (CPU, handler or device) and the monitor."""
+
+    def __init__(self, inbox: int, outbox: int):
+        self._inbox = Connection(inbox, writable=False)
+        self._outbox = Connection(outbox, readable=False)
+        self._nr_requests = 0
+
+    def send(self, kind: int, payload: bytes = b"", **fields: int) -> None:
+        """Send a message to the monitor, which always reads: this does not block for long."""
+        self._outbox.send_bytes(channel.pack(kind, payload, **fields))
+
+    def receive(self) -> channel.Message:
+        """Wait for the next message."""
+        return channel.unpack(self._inbox.recv_bytes())
+
+    def poll(self) -> bool:
+        return self._inbox.poll(0)
+
+    def request(self, kind: str, payload: Any) -> int:
+        """Ask something of the monitor; returns the number that the ANSWER will have."""
+        self._nr_requests += 1
+        self.send(channel.REQUEST, pickle.dumps((kind, payload)), number=self._nr_requests)
+        return self._nr_requests
+
+
+def request_monitor(kind: str, payload: Any = None) -> int:
+    """Ask the monitor to do something for this process; does not wait for it.
+
+    `kind` is a name registered with `Monitor.register_request`. Outside of kernel calls, any
+    context. Returns the request's number. RuntimeError in a process without a monitor.
+    """
+    if line is None:
+        raise RuntimeError(f"request {kind!r}: this process has no monitor")
+    return line.request(kind, payload)
+
+
+def begin(inbox: int, outbox: int) -> Line:
+    """Make a freshly forked child a process of the machine: its line, output and signals."""
+    global line
+    line = Line(inbox, outbox)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.signal(signal.SIGUSR1, nudge)
+    for stream, fd in (("stdout", 1), ("stderr", 2)):
+        setattr(sys, stream, Console(_sender(fd), fd))
+    return line
+
+
+def nudge(signum: int, frame: object) -> None:
+    """Serve what was asked of this CPU: the handler of the host signal of DESIGN §3."""
+    percpu_cy.preemption_point()
+
+
+# Which request (number) the running task answers, for its output.
+output_owner: Callable[[], int] = lambda: 0  # noqa: E731
+
+
+def _sender(fd: int) -> Callable[[str], None]:
+    def send(text: str) -> None:
+        assert line is not None
+        data = text.encode("utf-8", "replace")
+        line.send(channel.OUTPUT, data, flags=fd, number=output_owner())
+
+    return send
+
+
+def cpu_main(cpu: int, inbox: int, outbox: int) -> None:
+    """Run CPU `cpu` in this process until the machine is powered off."""
+    global output_owner
+    from cpus import sched
+
+    scheduler = sched.Scheduler(cpu, begin(inbox, outbox))
+    output_owner = scheduler.current_number
+    scheduler.run()
+    os._exit(0)

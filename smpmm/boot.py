@@ -1,0 +1,184 @@
+"""The boot of a machine: what the monitor does before its first fork.
+
+The user's program starts a fresh interpreter with `main`. It makes the segment, lays out the
+regions of every layer, maps it at the machine's address, initialises the layers as CPU 0, and forks.
+"""
+
+import gc
+import importlib
+import os
+import pickle
+import socket
+import sys
+import tempfile
+import traceback
+from types import ModuleType
+from typing import Any, Final
+
+import posix_ipc
+
+from cpus import channel, event_cy, host_cy, monitor, percpu_cy, relay, segment_cy
+from cpus.errors import MachineError
+from smpmm.config import RESERVED_BYTES, Config
+
+SEGMENT_BASE: Final = 0x2000_0000_0000
+SEGMENT_STRIDE: Final = 64 << 30  # one machine's slot of the address range
+NR_SEGMENT_SLOTS: Final = 256
+
+# Dotted names of the layers, in the order in which they are attached and initialised. Each has
+# `regions(config) -> {name: bytes}`, `attach(config)`, and perhaps `init(config)`; `on_start(monitor,
+# config)`, if it has one, is called when the CPUs run.
+LAYERS: Final = (
+    "cpus.percpu_cy",
+    "cpus.callsite_cy",
+    "cpus.event_cy",
+)
+# Imported before the forks so that the CPUs share them; nothing is called.
+SHARED_MODULES: Final = ("cpus.sched", "cpus.worker", "cpus.recovery", "multiprocess.connection")
+
+
+def make_segment(size: int, reserved: tuple[tuple[int, int], ...]) -> tuple[int, str]:
+    """Make an unlinked segment of `size` bytes; returns its descriptor and what it is.
+
+    The `reserved` ranges (offset, bytes) have host memory afterwards, or OSError is raised: the
+    host would end us by SIGBUS later.
+    """
+    try:
+        shared = posix_ipc.SharedMemory(None, posix_ipc.O_CREX, size=0)
+        shared.unlink()
+        fd, what = shared.fd, "/dev/shm"
+        reserve(fd, size, reserved)
+    except (OSError, posix_ipc.Error):
+        fd, what = os.memfd_create("smpmm", os.MFD_CLOEXEC), "a memfd"
+        reserve(fd, size, reserved)
+    return fd, what
+
+
+def reserve(fd: int, size: int, ranges: tuple[tuple[int, int], ...]) -> None:
+    """Give a descriptor its size, and host memory to `ranges`."""
+    os.ftruncate(fd, size)
+    for offset, length in ranges:
+        os.posix_fallocate(fd, offset, length)
+
+
+def map_segment(fd: int, size: int) -> int:
+    """Map the segment into a free slot of the machines' address range; returns the address."""
+    for slot in range(NR_SEGMENT_SLOTS):
+        address = SEGMENT_BASE + slot * SEGMENT_STRIDE
+        try:
+            host_cy.map_at(address, size, fd)
+            return address
+        except FileExistsError:
+            continue
+    raise MachineError(f"all {NR_SEGMENT_SLOTS} places for a machine are taken")
+
+
+def layers() -> list[ModuleType]:
+    """Import every layer, in order."""
+    return [importlib.import_module(name) for name in LAYERS]
+
+
+def boot(config: Config) -> tuple[int, dict[str, Any]]:
+    """Make the machine's memory and initialise its layers in this process, as CPU 0."""
+    modules = layers()
+    regions: dict[str, int] = {}
+    for module in modules:
+        regions.update(module.regions(config))
+    header_at, offsets, size = segment_cy.layout(config.ram_bytes, regions)
+    ranges = [(header_at, size - header_at)]
+    if config.ram_bytes <= RESERVED_BYTES:
+        ranges = [(0, size)]
+    fd, what = make_segment(size, tuple(ranges))
+    address = map_segment(fd, size)
+    host_cy.keep_segment(fd)
+    segment_cy.format_header(
+        address, config.ram_bytes, size, header_at, regions, offsets, config.cpus, config.hz
+    )
+    segment_cy.attach(address, header_at)
+    segment_cy.set_header(config.on_bug == "continue", config.seed)
+    # The monitor is CPU 0 until that CPU's own process exists.
+    percpu_cy.attach(config)
+    percpu_cy.take_slot(0, monitor.KIND_CPU, "boot", 0)
+    percpu_cy.become(0, os.getpid())
+    for module in modules:
+        module.attach(config)
+    percpu_cy.set_semaphores([make_semaphore() for _ in range(config.cpus)])
+    event_cy.log(f"Linux version {config.kernel} (smpmm), {config.cpus} CPUs, {what}", 6)
+    for module in modules:
+        if hasattr(module, "init"):
+            module.init(config)
+    percpu_cy.set_cpu_state(0, monitor.CPU_OFFLINE)
+    percpu_cy.take_slot(0, monitor.KIND_MONITOR, "monitor", 0)
+    percpu_cy.become(0, os.getpid())
+    layout = {"address": address, "size": size, "header_at": header_at, "regions": offsets}
+    return fd, layout
+
+
+def make_semaphore() -> posix_ipc.Semaphore:
+    """Make the semaphore that a halted CPU waits on; it has no name any more."""
+    semaphore = posix_ipc.Semaphore(None, posix_ipc.O_CREX, initial_value=0)
+    semaphore.unlink()
+    return semaphore
+
+
+def run_directory() -> str:
+    """Make the directory of the machine's socket, for this user only."""
+    parent = os.environ.get("XDG_RUNTIME_DIR")
+    if not parent or not os.access(parent, os.W_OK):
+        parent = None
+    return tempfile.mkdtemp(prefix="smpmm-", dir=parent)
+
+
+def main(control_fd: int, user_pid: int) -> None:
+    """Be the monitor of a machine: the whole life of its process."""
+    monitor.silence()
+    control = socket.socket(fileno=control_fd)
+    if os.getppid() != user_pid:
+        return
+    try:
+        machine = start(control, user_pid)
+    except BaseException as error:
+        text = "".join(traceback.format_exception_only(error)).strip()
+        if not isinstance(error, (MachineError, OSError, MemoryError)):
+            text += "\n" + traceback.format_exc()
+        control.setblocking(True)
+        control.sendall(channel.frame(channel.pack(channel.FAILED, text.encode())))
+        return
+    machine.run()
+
+
+def start(control: socket.socket, user_pid: int) -> monitor.Monitor:
+    """Boot from the configuration that the user's program sends; the CPUs run on return."""
+    config = read_config(control)
+    fd, layout = boot(config)
+    for name in SHARED_MODULES:
+        importlib.import_module(name)
+    machine = monitor.Monitor(config.cpus, user_pid)
+    switchboard = relay.Relay(machine, control, run_directory())
+    switchboard.segment_fd = fd
+    gc.collect()
+    gc.freeze()
+    try:
+        for cpu in range(config.cpus):
+            machine.fork("cpu", monitor.KIND_CPU, f"cpu{cpu}", cpu, cpu)
+        for module in layers():
+            if hasattr(module, "on_start"):
+                module.on_start(machine, config)
+    except BaseException:
+        machine.end("the boot failed")
+        machine.power_off()
+        raise
+    switchboard.greet(layout, config)
+    return machine
+
+
+def read_config(control: socket.socket) -> Config:
+    """Read the first message: the configuration."""
+    data = bytearray()
+    while (bounds := channel.frame_bounds(data)) is None:
+        chunk = control.recv(1 << 16)
+        if not chunk:
+            sys.exit(0)
+        data += chunk
+    message = channel.unpack(bytes(data[bounds[0] : bounds[1]]))
+    return pickle.loads(message.payload)

@@ -1,0 +1,245 @@
+"""A machine's configuration: keyword arguments and a kernel command line, checked before boot.
+
+Pure arithmetic on the user's side: a bad value, an impossible layout or a host without room is one
+ConfigError that names it, before any process starts.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from cpus.errors import ConfigError, MachineError
+from smpmm.mm import memmap
+from smpmm.profile import Profile, profile_for
+
+MAX_CPUS: Final = 64
+MIB: Final = 1 << 20
+DEFAULT_MEM: Final = 64 * MIB
+DEFAULT_HIGHMEM: Final = 16 * MIB
+UNITS: Final = {"": 1, "b": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
+# RAM up to here is reserved at boot; more is backed when it is first handed out.
+RESERVED_BYTES: Final = 256 * MIB
+MIN_CONTROL_BYTES: Final = 16 * MIB  # for the control area, in the judgement of a host's room
+
+
+@dataclass(frozen=True)
+class Config:
+    """What a machine is made of. Sizes in bytes."""
+
+    cpus: int
+    ram_bytes: int
+    zones: Mapping[str, int]
+    kernel: str
+    arch: str
+    hz: int
+    seed: int
+    on_bug: str
+    cmdline: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def profile(self) -> Profile:
+        """The kernel version on its architecture, as data."""
+        return profile_for(self.kernel, self.arch)
+
+    def option(self, name: str, default: Any = None) -> Any:
+        """Return a parsed option of the command line or the keywords, `default` without it."""
+        return self.options.get(name, default)
+
+
+def parse_bytes(name: str, value: Any) -> int:
+    """Return a size: a number of bytes, or text with K, M or G behind it."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        size = value
+    else:
+        match = re.fullmatch(r"\s*(\d+|0x[0-9a-fA-F]+)\s*([kKmMgGbB]?)[bB]?\s*", str(value))
+        if match is None:
+            raise ConfigError(f"{name}={value!r}: not a size; write 64M, 512K or a number of bytes")
+        size = int(match[1], 0) * UNITS[match[2].lower()]
+    if size < 0:
+        raise ConfigError(f"{name}={value!r}: a size cannot be negative")
+    return size
+
+
+def parse_int(name: str, value: Any, least: int = 0, most: int | None = None) -> int:
+    """Return a whole number within [least, most]."""
+    try:
+        number = value if isinstance(value, int) else int(str(value), 0)
+    except ValueError:
+        number = None
+    if number is None or isinstance(value, bool):
+        raise ConfigError(f"{name}={value!r}: not a whole number")
+    if number < least or (most is not None and number > most):
+        bound = f"at least {least}" if most is None else f"{least} to {most}"
+        raise ConfigError(f"{name}={value!r}: must be {bound}")
+    return number
+
+
+def parse_flag(name: str, value: Any) -> bool:
+    """Return a switch; a word without a value turns it on."""
+    if value in (True, 1, None, "", "1", "on", "y", "yes"):
+        return True
+    if value in (False, 0, "0", "off", "n", "no"):
+        return False
+    raise ConfigError(f"{name}={value!r}: write on or off")
+
+
+def parse_fault(name: str, value: Any) -> tuple[int, int, int, int]:
+    """Return a fault attribute: interval, probability, space, times, as in the kernel's setup."""
+    if isinstance(value, (tuple, list)):
+        parts = list(value)
+    else:
+        parts = str(value).split(",")
+    if len(parts) != 4:
+        raise ConfigError(
+            f"{name}={value!r}: write interval,probability,space,times, for example 100,5,0,-1"
+        )
+    interval, probability, space, times = (parse_int(name, part, -1) for part in parts)
+    if interval < 1:
+        raise ConfigError(f"{name}={value!r}: interval {interval} must be at least 1")
+    if not 0 <= probability <= 100:
+        raise ConfigError(f"{name}={value!r}: probability {probability} must be 0 to 100")
+    if space < 0:
+        raise ConfigError(f"{name}={value!r}: space {space} must be at least 0")
+    return interval, probability, space, times
+
+
+def parse_text(name: str, value: Any) -> str:
+    """Return a text as it is."""
+    return str(value)
+
+
+# What a command line or a keyword may say, beside the machine's own parameters.
+OPTIONS: Final[dict[str, Callable[[str, Any], Any]]] = {
+    "mem": parse_bytes,
+    "highmem": parse_bytes,
+    "maxcpus": lambda name, value: parse_int(name, value, 1, MAX_CPUS),
+    "failslab": parse_fault,
+    "fail_page_alloc": parse_fault,
+    "bigphysarea": lambda name, value: parse_int(name, value, 0),
+    "slab_debug": parse_text,
+    "slab_statistics": parse_flag,
+    "panic_on_oops": parse_flag,
+    "hz": lambda name, value: parse_int(name, value, 10, 1000),
+    "timer": parse_flag,
+    "exact_hold_times": parse_flag,
+}
+
+
+def parse_cmdline(text: str) -> dict[str, Any]:
+    """Return the options of a kernel command line; `module.parameter=value` stays text."""
+    found: dict[str, Any] = {}
+    for word in text.split():
+        name, equals, value = word.partition("=")
+        if "." in name:
+            found[name] = value
+        elif name in OPTIONS:
+            found[name] = OPTIONS[name](name, value if equals else None)
+        else:
+            raise ConfigError(
+                f"cmdline: unknown option {name!r}; there are {', '.join(sorted(OPTIONS))}"
+            )
+    return found
+
+
+def parse_zones(zones: Any) -> dict[str, int]:
+    """Return zone sizes in bytes: {"DMA": "16M", …}."""
+    if not isinstance(zones, Mapping):
+        raise ConfigError(f'zones={zones!r}: write {{"DMA": "16M", "Normal": "32M"}}')
+    return {str(name): parse_bytes(f"zones[{name!r}]", size) for name, size in zones.items()}
+
+
+def zones_of(profile: Profile, mem: int | None, highmem: int | None, zones: Any) -> dict[str, int]:
+    """Divide RAM into zones as `mem`, `highmem` and `zones` ask for; all in bytes."""
+    if zones is not None:
+        sizes = parse_zones(zones)
+        total = sum(sizes.values())
+        if mem is not None and mem != total:
+            raise ConfigError(f"mem={mem} and zones={zones!r}, which has {total} bytes")
+        return sizes
+    if mem is None:
+        mem = DEFAULT_MEM
+        highmem = DEFAULT_HIGHMEM if highmem is None else highmem
+    page = 1 << profile.memory.page_shift
+    if mem % page or (highmem or 0) % page:
+        raise ConfigError(f"mem={mem}, highmem={highmem}: not whole pages of {page} bytes")
+    if highmem is not None and highmem >= mem:
+        raise ConfigError(f"highmem={highmem}: leaves nothing of mem={mem} for the other zones")
+    return memmap.default_zones(profile.memory, mem, highmem)
+
+
+def make_config(
+    cpus: Any = 4,
+    mem: Any = None,
+    kernel: str = "2.4",
+    arch: str = "i386",
+    cmdline: str = "",
+    seed: int | None = None,
+    on_bug: str = "raise",
+    highmem: Any = None,
+    zones: Any = None,
+    **options: Any,
+) -> Config:
+    """Check everything that `Machine` was given and return the configuration."""
+    parsed = parse_cmdline(cmdline)
+    given = {"mem": mem, "highmem": highmem, **options}
+    for name, value in given.items():
+        if value is None:
+            continue
+        if name not in OPTIONS:
+            raise ConfigError(
+                f"Machine({name}=…): unknown option; there are {', '.join(sorted(OPTIONS))}"
+            )
+        parsed[name] = OPTIONS[name](name, value)
+    if on_bug not in ("raise", "continue"):
+        raise ConfigError(f"on_bug={on_bug!r}: 'raise' or 'continue'")
+    try:
+        profile = profile_for(str(kernel), arch)
+    except ValueError as error:
+        raise ConfigError(str(error)) from None
+    sizes = zones_of(profile, parsed.get("mem"), parsed.get("highmem"), zones)
+    try:
+        memmap.memory_map(profile.memory, sizes)
+    except ValueError as error:
+        raise ConfigError(str(error)) from None
+    nr_cpus = min(parse_int("cpus", cpus, 1, MAX_CPUS), parsed.get("maxcpus", MAX_CPUS))
+    if seed is None:
+        seed = int.from_bytes(os.urandom(4), "little")
+    return Config(
+        cpus=nr_cpus,
+        ram_bytes=sum(sizes.values()),
+        zones=sizes,
+        kernel=profile.version,
+        arch=arch,
+        hz=parsed.get("hz", profile.hz),
+        seed=parse_int("seed", seed, 0, (1 << 64) - 1),
+        on_bug=on_bug,
+        cmdline=cmdline,
+        options=parsed,
+    )
+
+
+def check_host(config: Config) -> None:
+    """Raise when this host has no room for the machine's RAM and processes."""
+    needed = min(config.ram_bytes, RESERVED_BYTES) + MIN_CONTROL_BYTES
+    available = available_bytes()
+    if needed > available:
+        raise MachineError(
+            f"mem={config.ram_bytes >> 20}M: the host has {available >> 20} MiB available, "
+            f"{needed >> 20} MiB are needed at boot"
+        )
+
+
+def available_bytes() -> int:
+    """Return how much memory the host can give, in bytes."""
+    with open("/proc/meminfo") as file:
+        for text in file:
+            if text.startswith("MemAvailable:"):
+                return int(text.split()[1]) << 10
+    return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+
+

@@ -1,0 +1,215 @@
+"""The machine as its user sees it: boot, tasks, files, reports, power-off."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import shutil
+import socket
+import subprocess
+import sys
+import weakref
+from collections.abc import Callable
+from typing import Any
+
+from cpus import channel, ship
+from cpus.client import Connection, Task
+from cpus.errors import MachineError
+from smpmm.config import Config, check_host, make_config
+
+BOOT_TIMEOUT_S = 30
+CLOSE_TIMEOUT_S = 5
+START = "import sys; sys.path[:] = {path!r}; from smpmm.boot import main; main({fd}, {pid})"
+
+
+class Cpu:
+    """A CPU of a machine, as the user sees it."""
+
+    def __init__(self, machine: Machine, number: int):
+        self._machine = machine
+        self.number = number
+
+    def __repr__(self) -> str:
+        return f"<Cpu {self.number} {self.state}>"
+
+    @property
+    def pid(self) -> int | None:
+        """The host's number of its process; None when it is dead."""
+        return self._machine._cpu_facts()[self.number]["pid"]
+
+    @property
+    def state(self) -> str:
+        """One of offline, halted, running, dead."""
+        return self._machine._cpu_facts()[self.number]["state"]
+
+    @property
+    def current(self) -> int | None:
+        """The pid of the task that runs on it; None when it is idle."""
+        return self._machine._cpu_facts()[self.number]["current"]
+
+
+class Machine:
+    """A machine of `cpus` processors, booted by the constructor; a context manager.
+
+    Arguments are those of `smpmm.config.make_config`. ConfigError for a bad one, MachineError when
+    the host has no room or the boot fails.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any):
+        self.config: Config = make_config(*args, **kwargs)
+        check_host(self.config)
+        ours, theirs = socket.socketpair()
+        try:
+            self._process = start_monitor(theirs)
+        finally:
+            theirs.close()
+        self._connection = Connection(ours)
+        self._connection.post(channel.pack(channel.CONFIG, pickle.dumps(self.config)))
+        self._owner_pid = os.getpid()
+        self._wait_for_boot()
+        self.cpus = [Cpu(self, number) for number in range(self.config.cpus)]
+        self._finalizer = weakref.finalize(
+            self, power_off, self._connection, self._process, self._owner_pid
+        )
+
+    def _wait_for_boot(self) -> None:
+        connection = self._connection
+        connection.wait(
+            lambda: connection.facts is not None or connection.failure is not None, BOOT_TIMEOUT_S
+        )
+        if connection.facts is None:
+            why = connection.failure or connection.ended or f"no answer in {BOOT_TIMEOUT_S} s"
+            connection.close()
+            self._process.kill()
+            self._process.wait()
+            raise MachineError(f"the machine did not boot: {why}")
+
+    def __enter__(self) -> Machine:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        config = self.config
+        return f"<Machine {config.cpus} CPUs, {config.ram_bytes >> 20} MiB, {config.kernel}>"
+
+    def __reduce__(self) -> tuple:
+        return attach, (self._connection_here().facts["directory"],)
+
+    def close(self) -> None:
+        """Power the machine off; every process of it has ended on return."""
+        if os.getpid() == self._owner_pid:
+            self._finalizer()
+
+    def _connection_here(self) -> Connection:
+        """Return this process's connection: a forked child makes one of its own."""
+        if os.getpid() != self._connection.pid:
+            facts = self._connection.facts
+            self._connection = connect(facts["directory"])
+        return self._connection
+
+    # Tasks
+
+    def spawn(self, function: Callable | str, /, *args: Any, cpu: int | None = None, **kwargs: Any) -> Task:
+        """Start `function(*args, **kwargs)` as a task, on `cpu` or the least loaded one."""
+        return self._call(function, args, kwargs, cpu, 0)
+
+    def run(self, function: Callable | str, /, *args: Any, cpu: int | None = None, **kwargs: Any) -> Any:
+        """Run a task and return its result; Ctrl-C interrupts it."""
+        task = self.spawn(function, *args, cpu=cpu, **kwargs)
+        try:
+            return task.result()
+        except KeyboardInterrupt:
+            task.interrupt()
+            raise
+
+    def _call(
+        self, function: Callable | str, args: tuple, kwargs: dict, cpu: int | None, flags: int
+    ) -> Task:
+        if cpu is not None and not 0 <= cpu < self.config.cpus:
+            raise ValueError(f"cpu={cpu}: this machine has CPUs 0 to {self.config.cpus - 1}")
+        payload = ship.dump_call(function, args, kwargs)
+        connection = self._connection_here()
+        number = channel.ANY_CPU if cpu is None else cpu
+        pending = connection.request(channel.CALL, payload, cpu=number, flags=flags)
+        name = function if isinstance(function, str) else getattr(function, "__name__", "task")
+        return Task(connection, pending, name)
+
+    def _syscall(self, name: str, *args: Any, **kwargs: Any) -> Any:
+        """Run a kernel function, "module:name", as a system call from outside."""
+        task = self._call(name, args, kwargs, None, channel.FLAG_SYSCALL)
+        try:
+            return task.result()
+        except KeyboardInterrupt:
+            task.interrupt()
+            raise
+
+    def _query(self, name: str, args: Any = None, timeout: float = 10) -> Any:
+        """Ask the monitor itself."""
+        connection = self._connection_here()
+        pending = connection.request(channel.QUERY, pickle.dumps((name, args)))
+        if not connection.wait(lambda: pending.answer is not None, timeout):
+            raise MachineError(connection.ended or f"query {name}: no answer in {timeout} s")
+        answer = pickle.loads(pending.answer.payload)
+        if pending.answer.flags:
+            raise MachineError(answer)
+        return answer
+
+    def _cpu_facts(self) -> list[dict[str, Any]]:
+        return self._query("cpus")
+
+
+def start_monitor(control: socket.socket) -> subprocess.Popen:
+    """Start the monitor: a fresh interpreter that finds modules where this one does."""
+    fd = control.fileno()
+    path = [entry or os.getcwd() for entry in sys.path]
+    code = START.format(path=path, fd=fd, pid=os.getpid())
+    return subprocess.Popen(
+        [sys.executable, "-c", code], pass_fds=(fd,), start_new_session=True,
+        stdin=subprocess.DEVNULL,
+    )
+
+
+def connect(directory: str) -> Connection:
+    """Connect to a running machine by its run directory."""
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        sock.connect(os.path.join(directory, "socket"))
+    except OSError as error:
+        sock.close()
+        raise MachineError(f"no machine answers in {directory}: {error}") from None
+    connection = Connection(sock)
+    connection.wait(lambda: connection.facts is not None, BOOT_TIMEOUT_S)
+    if connection.facts is None:
+        raise MachineError(f"no machine answers in {directory}: {connection.ended}")
+    return connection
+
+
+def attach(directory: str) -> Machine:
+    """Return a handle of a running machine: what a pickled `Machine` becomes."""
+    machine = Machine.__new__(Machine)
+    machine._connection = connect(directory)
+    machine.config = machine._connection.facts["config"]
+    machine._owner_pid = -1
+    machine.cpus = [Cpu(machine, number) for number in range(machine.config.cpus)]
+    return machine
+
+
+def power_off(connection: Connection, process: subprocess.Popen, owner_pid: int) -> None:
+    """End a machine from the program that started it; its monitor has ended on return."""
+    if os.getpid() != owner_pid:
+        return
+    if connection.ended is None:
+        connection.post(channel.pack(channel.CLOSE))
+    try:
+        connection.wait(lambda: False, CLOSE_TIMEOUT_S)
+    finally:
+        connection.close()
+        try:
+            process.wait(CLOSE_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        if connection.facts is not None and process.returncode != 0:
+            shutil.rmtree(connection.facts["directory"], ignore_errors=True)

@@ -61,7 +61,13 @@ class Message(NamedTuple):
 
 
 def pack(
-    kind: int, payload: bytes = b"", *, flags: int = 0, cpu: int = -1, pid: int = 0, number: int = 0
+    kind: int,
+    payload: bytes = b"",
+    *,
+    flags: int = 0,
+    cpu: int = -1,
+    pid: int = 0,
+    number: int = 0,
 ) -> bytes:
     """Return a message: envelope and payload."""
     return ENVELOPE.pack(kind, flags, cpu, pid, number) + payload

@@ -141,12 +141,21 @@ class Monitor:
         os.close(outbox_w)
         os.set_blocking(outbox_r, False)
         child = Child(
-            slot, kind, name, cpu, pid, os.pidfd_open(pid), FrameReader(outbox_r), Outbox(inbox_w)
+            slot,
+            kind,
+            name,
+            cpu,
+            pid,
+            os.pidfd_open(pid),
+            FrameReader(outbox_r),
+            Outbox(inbox_w),
         )
         self.children[slot] = child
         if kind == KIND_CPU:
             self.cpus[cpu] = child
-        self.selector.register(outbox_r, selectors.EVENT_READ, lambda events: self._read(child))
+        self.selector.register(
+            outbox_r, selectors.EVENT_READ, lambda events: self._read(child)
+        )
         self.selector.register(
             child.pidfd, selectors.EVENT_READ, lambda events: self._died(child)
         )
@@ -188,7 +197,9 @@ class Monitor:
             answer, failed = f"{kind}: {type(error).__name__}: {error}", 1
             event_cy.log(f"smpmm: {child.name}: request {answer}", 3)
         data = pickle.dumps(answer)
-        self.send(child, channel.pack(channel.ANSWER, data, flags=failed, number=message.number))
+        self.send(
+            child, channel.pack(channel.ANSWER, data, flags=failed, number=message.number)
+        )
 
     def send(self, child: Child, message: bytes) -> None:
         """Send a message to a process of the machine, waking it first when it is a CPU."""

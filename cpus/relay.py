@@ -166,7 +166,9 @@ class Relay:
     def _call(self, client: Client, message: Message) -> None:
         cpu = message.cpu if message.cpu != channel.ANY_CPU else self.least_loaded()
         if cpu is None or cpu not in self.machine.cpus:
-            died = channel.pack(channel.DIED, cpu=-1 if cpu is None else cpu, number=message.number)
+            died = channel.pack(
+                channel.DIED, cpu=-1 if cpu is None else cpu, number=message.number
+            )
             self.to_client(client, died)
             return
         if message.flags & channel.FLAG_SYSCALL:
@@ -191,7 +193,10 @@ class Relay:
         return request
 
     def job(
-        self, payload: bytes, cpu: int | None = None, done: Callable[[Message], None] | None = None
+        self,
+        payload: bytes,
+        cpu: int | None = None,
+        done: Callable[[Message], None] | None = None,
     ) -> bool:
         """Run a call as the kernel's own task; on another CPU when its CPU dies.
 
@@ -230,17 +235,21 @@ class Relay:
         request = self.requests.get(message.number)
         if message.kind == channel.OUTPUT:
             client = request.client if request is not None else None
-            self.to_client(client or self.clients[0], channel.pack(
-                channel.OUTPUT, message.payload, flags=message.flags
-            ))
+            self.to_client(
+                client or self.clients[0],
+                channel.pack(channel.OUTPUT, message.payload, flags=message.flags),
+            )
         elif request is None:
             return
         elif message.kind in (channel.RESULT, channel.JOB_DONE):
             self._forget(request)
             if request.client is not None:
-                self.to_client(request.client, channel.pack(
-                    channel.RESULT, message.payload, number=request.client_number
-                ))
+                self.to_client(
+                    request.client,
+                    channel.pack(
+                        channel.RESULT, message.payload, number=request.client_number
+                    ),
+                )
             elif request.done is not None:
                 request.done(message)
 
@@ -261,9 +270,10 @@ class Relay:
                 continue
             self._forget(request)
             if request.client is not None:
-                self.to_client(request.client, channel.pack(
-                    channel.DIED, cpu=child.cpu, number=request.client_number
-                ))
+                self.to_client(
+                    request.client,
+                    channel.pack(channel.DIED, cpu=child.cpu, number=request.client_number),
+                )
             elif not self.job(request.message[channel.ENVELOPE.size :], None, request.done):
                 event_cy.log("smpmm: no CPU is left", 0)
         self._recover(child)
@@ -271,7 +281,11 @@ class Relay:
     def _recover(self, child: Child) -> None:
         """Have a live CPU run what the layers registered, then let the slot be used again."""
         payload = pickle.dumps(
-            ("cpus.recovery:run", (tuple(monitor.recovery_names), child.slot, child.kind, child.cpu), {})
+            (
+                "cpus.recovery:run",
+                (tuple(monitor.recovery_names), child.slot, child.kind, child.cpu),
+                {},
+            )
         )
         if not self.job(payload, None, lambda message: self._recovered(child)):
             self._recovered(child)
@@ -287,7 +301,11 @@ class Relay:
             child = self.machine.cpus.get(number)
             state = "dead" if child is None else "halted" if info["halted"] else "running"
             facts.append(
-                {"pid": child.pid if child else None, "state": state, "current": info["current"]}
+                {
+                    "pid": child.pid if child else None,
+                    "state": state,
+                    "current": info["current"],
+                }
             )
         return facts
 

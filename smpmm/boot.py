@@ -34,7 +34,12 @@ LAYERS: Final = (
     "cpus.event_cy",
 )
 # Imported before the forks so that the CPUs share them; nothing is called.
-SHARED_MODULES: Final = ("cpus.sched", "cpus.worker", "cpus.recovery", "multiprocess.connection")
+SHARED_MODULES: Final = (
+    "cpus.sched",
+    "cpus.worker",
+    "cpus.recovery",
+    "multiprocess.connection",
+)
 
 
 def make_segment(size: int, reserved: tuple[tuple[int, int], ...]) -> tuple[int, str]:

@@ -58,7 +58,9 @@ def parse_bytes(name: str, value: Any) -> int:
     else:
         match = re.fullmatch(r"\s*(\d+|0x[0-9a-fA-F]+)\s*([kKmMgGbB]?)[bB]?\s*", str(value))
         if match is None:
-            raise ConfigError(f"{name}={value!r}: not a size; write 64M, 512K or a number of bytes")
+            raise ConfigError(
+                f"{name}={value!r}: not a size; write 64M, 512K or a number of bytes"
+            )
         size = int(match[1], 0) * UNITS[match[2].lower()]
     if size < 0:
         raise ConfigError(f"{name}={value!r}: a size cannot be negative")
@@ -153,7 +155,9 @@ def parse_zones(zones: Any) -> dict[str, int]:
     return {str(name): parse_bytes(f"zones[{name!r}]", size) for name, size in zones.items()}
 
 
-def zones_of(profile: Profile, mem: int | None, highmem: int | None, zones: Any) -> dict[str, int]:
+def zones_of(
+    profile: Profile, mem: int | None, highmem: int | None, zones: Any
+) -> dict[str, int]:
     """Divide RAM into zones as `mem`, `highmem` and `zones` ask for; all in bytes."""
     if zones is not None:
         sizes = parse_zones(zones)
@@ -168,7 +172,9 @@ def zones_of(profile: Profile, mem: int | None, highmem: int | None, zones: Any)
     if mem % page or (highmem or 0) % page:
         raise ConfigError(f"mem={mem}, highmem={highmem}: not whole pages of {page} bytes")
     if highmem is not None and highmem >= mem:
-        raise ConfigError(f"highmem={highmem}: leaves nothing of mem={mem} for the other zones")
+        raise ConfigError(
+            f"highmem={highmem}: leaves nothing of mem={mem} for the other zones"
+        )
     return memmap.default_zones(profile.memory, mem, highmem)
 
 
@@ -241,5 +247,3 @@ def available_bytes() -> int:
             if text.startswith("MemAvailable:"):
                 return int(text.split()[1]) << 10
     return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-
-

@@ -75,7 +75,8 @@ class Machine:
     def _wait_for_boot(self) -> None:
         connection = self._connection
         connection.wait(
-            lambda: connection.facts is not None or connection.failure is not None, BOOT_TIMEOUT_S
+            lambda: connection.facts is not None or connection.failure is not None,
+            BOOT_TIMEOUT_S,
         )
         if connection.facts is None:
             why = connection.failure or connection.ended or f"no answer in {BOOT_TIMEOUT_S} s"
@@ -111,11 +112,15 @@ class Machine:
 
     # Tasks
 
-    def spawn(self, function: Callable | str, /, *args: Any, cpu: int | None = None, **kwargs: Any) -> Task:
+    def spawn(
+        self, function: Callable | str, /, *args: Any, cpu: int | None = None, **kwargs: Any
+    ) -> Task:
         """Start `function(*args, **kwargs)` as a task, on `cpu` or the least loaded one."""
         return self._call(function, args, kwargs, cpu, 0)
 
-    def run(self, function: Callable | str, /, *args: Any, cpu: int | None = None, **kwargs: Any) -> Any:
+    def run(
+        self, function: Callable | str, /, *args: Any, cpu: int | None = None, **kwargs: Any
+    ) -> Any:
         """Run a task and return its result; Ctrl-C interrupts it."""
         task = self.spawn(function, *args, cpu=cpu, **kwargs)
         try:
@@ -166,7 +171,9 @@ def start_monitor(control: socket.socket) -> subprocess.Popen:
     path = [entry or os.getcwd() for entry in sys.path]
     code = START.format(path=path, fd=fd, pid=os.getpid())
     return subprocess.Popen(
-        [sys.executable, "-c", code], pass_fds=(fd,), start_new_session=True,
+        [sys.executable, "-c", code],
+        pass_fds=(fd,),
+        start_new_session=True,
         stdin=subprocess.DEVNULL,
     )
 

@@ -1,4 +1,6 @@
-"""What every test stands on: compiled modules that are no older than their sources."""
+"""What every test stands on: compiled modules that are no older than their sources, a machine."""
+
+from collections.abc import Iterator
 
 import pytest
 
@@ -15,3 +17,14 @@ def pytest_configure(config: pytest.Config) -> None:
             "The tests do not start with compiled modules that are missing or older than "
             f"their sources: run `make build`.{reasons}"
         )
+
+
+@pytest.fixture
+def machine() -> Iterator[object]:
+    """A machine of two CPUs, closed after the test. Functions of test modules go by value."""
+    from cpus import ship
+    from smpmm.machine import Machine
+
+    ship.register_by_value("tests")
+    with Machine(cpus=2) as machine:
+        yield machine

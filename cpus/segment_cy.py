@@ -125,10 +125,15 @@ def region_address(name: str) -> int:
 
 
 def native(address, len):
-    if address >= direct_start and address + len <= direct_end:
-        return ram + (address - direct_start)
-    if address >= window_start and address + len <= window_end:
-        return window + (address - window_start)
+    # Differences, not sums: address + len of a wild pointer wraps around to a small number.
+    offset: u64 = address - direct_start
+    size: u64 = direct_end - direct_start
+    if offset < size and len <= size - offset:
+        return ram + offset
+    offset = address - window_start
+    size = window_end - window_start
+    if offset < size and len <= size - offset:
+        return window + offset
     if translate_further != cython.NULL:
         return translate_further(address, len)
     return cython.NULL

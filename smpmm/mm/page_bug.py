@@ -75,8 +75,7 @@ def no_page(call: str, address: int) -> None:
     """Report a page argument that is no allocated page."""
     bug.report(
         Oops,
-        f"Unable to handle kernel paging request at virtual address {address:08x}\n"
-        f"{call}: no allocated page",
+        f"{call}: {address:#010x} is no allocated page",
         linux="undefined: what lies there is taken for a struct page",
     )
 

@@ -19,7 +19,7 @@ cdef enum:
     PAGE_FREE = 1                # free, of the order in bits 4-7
     PAGE_ALLOC = 2               # allocated: slot, call site, pid of the task
     PAGE_SLAB = 3                # allocated by a slab cache: its index where else the pid is
-    PAGE_RESERVED = 4            # never handed out: BIOS, kernel image, mem_map (one word per page)
+    PAGE_RESERVED = 4            # never handed out: BIOS, kernel image, mem_map; page by page
     PAGE_BUFFER = 5              # allocated by the buffer cache
     TRUTH_KIND = 0xf
     TRUTH_ORDER_SHIFT = 4        # bits 4-7
@@ -45,7 +45,7 @@ cdef public struct page:         # 64 bytes, one cache line
     # whoever has allocated the page
     u64 slab                     # native address of the struct slab (slab_cy)
     u64 cache                    # native address of the kmem_cache (slab_cy)
-    u64 virtual                  # kernel address while a high page is kmapped, else 0 (kmap_lock)
+    u64 virtual                  # kernel address of a high page while kmapped, else 0; kmap_lock
     u64 buffers                  # native address of the first buffer_head (buffer cache)
 
 cdef page *mem_map               # [nr_pages]

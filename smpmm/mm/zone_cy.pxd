@@ -43,11 +43,12 @@ cdef inline zone *pfn_zone(u64 pfn) noexcept nogil:
         return &zones[1]
     return &zones[0]
 
-# Take a block of 2**order pages from the zone, NULL when there is none. `owner` are the truth bits
-# above the order (owner_bits()). Takes the zone's lock; any context, inside a call.
+# Take a block of 2**order pages from the zone, NULL when there is none. `owner` are the
+# truth bits above the order (owner_bits()). Takes the zone's lock; any context, inside a call.
 cdef page *rmqueue(zone *z, u64 order, u64 owner, u32 site) noexcept
-# Give back one reference of a block and, if it was the last, the block. `kind` is what the truth
-# must say (PAGE_ALLOC, PAGE_SLAB, PAGE_BUFFER). Takes the zone's lock; any context, inside a call.
+# Give back one reference of a block and, if it was the last, the block. `kind` is what the
+# truth must say (PAGE_ALLOC, PAGE_SLAB, PAGE_BUFFER). Takes the zone's lock; any context,
+# inside a call.
 cdef int free_block(page *p, u64 order, u32 kind, u32 site) noexcept
 # Slot of this process, call site and pid of the running task as truth bits.
 cdef u64 owner_bits(u32 site) noexcept

@@ -17,6 +17,13 @@ import cython
 from cython.cimports.cpus import segment_cy
 from cython.cimports.cpus.atomic import compiler_barrier, unlikely
 from cython.cimports.cpus.event_cy import TASK_PID_WORD
+from cython.cimports.cpus.kill_cy import (
+    KILL_PAGE_ALLOCATED,
+    KILL_PAGE_FREED,
+    KILL_PAGE_MERGED,
+    KILL_PAGE_SPLIT,
+    kill_point,
+)
 from cython.cimports.cpus.percpu_cy import enter, leave, this_cpu, this_slot
 from cython.cimports.cpus.spinlock_cy import (
     CLASS_SPIN,
@@ -170,11 +177,12 @@ def rmqueue(z, order, owner, site):
         p = expand(z, head, high, order)
     p.count = 1
     p.flags = 0
-    p.virtual = 0
     p.truth = PAGE_ALLOC | order << TRUTH_ORDER_SHIFT | owner
     if high != order:
         compiler_barrier()
+        kill_point(KILL_PAGE_SPLIT)
         head.truth = PAGE_FREE | (high - 1) << TRUTH_ORDER_SHIFT
+        kill_point(KILL_PAGE_ALLOCATED)
     z.free_pages -= cython.cast(u64, 1) << order
     z.nr_allocs += 1
     raw_spin_unlock_irqrestore(cython.address(z.lock), flags)
@@ -231,9 +239,13 @@ def free_and_merge(z, p, order):
     pfn_to_page(merged).truth = PAGE_FREE | high << TRUTH_ORDER_SHIFT
     compiler_barrier()
     p.count = 0
+    if high != order:
+        kill_point(KILL_PAGE_FREED)
     list_add_free(z, pfn_to_page(merged), high)
     z.free_pages += cython.cast(u64, 1) << order
     z.nr_frees += 1
+    if high != order:
+        kill_point(KILL_PAGE_MERGED)
     # The upper half of each pair that was merged is no head any more.
     while high > order:
         high -= 1

@@ -23,6 +23,7 @@ cdef enum:
     RECOVER_CACHE = 2
     RECOVER_RUNQUEUE = 3
     RECOVER_OTHER = 4
+    RECOVER_IRQ = 5
     NR_RECOVERIES = 8
 
 cdef public struct spinlock:      # 24 bytes; also spinlock_t in a driver's struct

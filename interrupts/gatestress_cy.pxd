@@ -1,4 +1,4 @@
-"""The stress of the interrupt gate: sections of kernel calls and of interrupts on shared words."""
+"""The stress of the interrupt gate: sections of calls and of interrupts on shared words."""
 
 from cpus.atomic cimport u32, u64
 

@@ -1,0 +1,499 @@
+"""Interrupt lines: edges, disabling, the chain of actions (arch/i386/kernel/irq.c).
+
+An edge sets IRQ_PENDING and wakes the line's handler process; an edge that meets one pending
+is merged with it, as in an interrupt controller. The process becomes a CPU, turns PENDING into
+INPROGRESS unless the line is disabled, and runs the actions; so a line never nests with
+itself, and what comes while it runs or is disabled is taken afterwards.
+
+Locks: a line's lock guards its depth and its chain and is taken with interrupts off, in a
+call. The handler process follows the chain without it: an action is linked by one store,
+unlinked by one store, and its entry is used again only after its handlers have finished.
+`line` of an entry is the truth, the chain an index of those that are complete; whoever takes
+the lock over from a dead process frees entries that are in no chain.
+"""
+
+import cython
+from cython.cimports.cpus import percpu_cy, segment_cy
+from cython.cimports.cpus.atomic import (
+    atomic32_cmpxchg,
+    atomic32_fetch_and,
+    atomic32_fetch_or,
+    atomic32_load,
+    atomic32_load_acquire,
+    atomic32_store,
+    atomic32_store_release,
+    atomic64_cmpxchg,
+    atomic64_fetch_add,
+    atomic64_load,
+    atomic64_store,
+    futex_wait,
+    futex_wake,
+    low_half,
+)
+from cython.cimports.cpus.callsite_cy import call_site
+from cython.cimports.cpus.event_cy import EVENT_IRQ_ENTRY, EVENT_IRQ_EXIT, trace_event
+from cython.cimports.cpus.percpu_cy import (
+    CPU_ONLINE,
+    HARDIRQ_MASK,
+    enter,
+    enter_sleeping,
+    leave,
+)
+from cython.cimports.cpus.spinlock_cy import (
+    CLASS_SPIN,
+    RECOVER_IRQ,
+    lock_class_named,
+    raw_spin_lock_irqsave,
+    raw_spin_unlock_irqrestore,
+    register_recovery,
+    spinlock_init,
+)
+from cython.cimports.cpython.exc import PyErr_CheckSignals
+from cython.cimports.libc.string import memset, strncpy
+
+EINVAL = 22
+EBUSY = 16
+ENOMEM = 12
+WAIT_NS = 1000000
+NR_LINES: int = NR_IRQS
+SHIRQ: int = SA_SHIRQ
+INTERRUPT: int = SA_INTERRUPT
+
+
+def regions(config: object = None) -> dict:
+    """Return the regions of the segment that this module needs, name → bytes."""
+    return {
+        "irq_descs": NR_IRQS * cython.sizeof(irq_desc),
+        "irq_actions": NR_ACTIONS * cython.sizeof(irqaction),
+        "global_irq": cython.sizeof(global_irq),
+    }
+
+
+def attach(config: object = None) -> None:
+    """Find this module's regions in the attached segment."""
+    global irq_descs, irq_actions, global_irqs
+    irq_descs = cython.cast(cython.pointer[irq_desc], segment_cy.region_at(b"irq_descs"))
+    irq_actions = cython.cast(cython.pointer[irqaction], segment_cy.region_at(b"irq_actions"))
+    global_irqs = cython.cast(cython.pointer[global_irq], segment_cy.region_at(b"global_irq"))
+    register_recovery(RECOVER_IRQ, recover)
+
+
+def init(config: object = None) -> None:
+    """Format the lines of a fresh segment: no action, disabled."""
+    i: cython.int
+    class_: cython.ushort = lock_class_named(b"irq_desc->lock", CLASS_SPIN, RECOVER_IRQ)
+    for i in range(NR_IRQS):
+        memset(cython.address(irq_descs[i]), 0, cython.sizeof(irq_desc))
+        spinlock_init(cython.address(irq_descs[i].lock), class_)
+        irq_descs[i].status = IRQ_DISABLED
+        irq_descs[i].affinity = ~cython.cast(u64, 0)
+
+
+def recover(lock):
+    """Free the entries of a line that its dead owner had not chained, or had unchained."""
+    line: u64
+    entry: u32
+    for line in range(NR_IRQS):
+        if cython.address(irq_descs[line].lock) != lock:
+            continue
+        for entry in range(NR_ACTIONS):
+            if irq_actions[entry].line == line + 1 and not is_chained(line, entry + 1):
+                atomic32_store(cython.address(irq_actions[entry].line), 0)
+        if irq_descs[line].action == 0 or irq_descs[line].depth != 0:
+            atomic32_fetch_or(cython.address(irq_descs[line].status), IRQ_DISABLED)
+        else:
+            atomic32_fetch_and(
+                cython.address(irq_descs[line].status), ~cython.cast(u32, IRQ_DISABLED)
+            )
+
+
+def is_chained(line, entry):
+    at: u32 = irq_descs[line].action
+    while at != 0 and at != entry:
+        at = irq_actions[at - 1].next
+    return at != 0
+
+
+def new_action(line):
+    """Claim a free entry for `line`; returns entry + 1, 0 when there is none."""
+    entry: u32
+    for entry in range(NR_ACTIONS):
+        if (
+            atomic32_load(cython.address(irq_actions[entry].line)) == 0
+            and atomic32_cmpxchg(
+                cython.address(irq_actions[entry].line), 0, cython.cast(u32, line + 1)
+            )
+            == 0
+        ):
+            return entry + 1
+    return 0
+
+
+def raise_irq(line: cython.ulonglong, cpu: cython.int = -1) -> None:
+    """Send an edge on `line`; `cpu` says who takes it, -1 = any CPU of its mask.
+
+    Any process, any context, inside no call; does not wait for the handlers.
+    """
+    if line >= NR_IRQS:
+        raise ValueError(f"no interrupt line {line}: 0 to {NR_IRQS - 1}")
+    d: cython.pointer[irq_desc] = cython.address(irq_descs[line])
+    old: u32
+    atomic64_fetch_add(cython.address(d.nr_raised), 1)
+    if d.action == 0 or atomic32_load(cython.address(d.status)) & IRQ_SHUT:
+        atomic64_fetch_add(cython.address(d.nr_lost), 1)
+        return
+    if cpu >= 0:
+        atomic32_store(cython.address(d.target), cython.cast(u32, cpu + 1))
+    old = atomic32_fetch_or(cython.address(d.status), IRQ_PENDING)
+    if old & IRQ_PENDING:
+        atomic64_fetch_add(cython.address(d.nr_merged), 1)
+    futex_wake(cython.address(d.status), 64)
+
+
+# The handler process
+
+
+def handler_ready(line: cython.ulonglong) -> None:
+    """Say that this process takes the interrupts of `line`."""
+    d: cython.pointer[irq_desc] = cython.address(irq_descs[line])
+    atomic32_fetch_and(cython.address(d.status), ~cython.cast(u32, IRQ_SHUT | IRQ_INPROGRESS))
+    atomic64_store(cython.address(d.handler), percpu_cy.this_slot)
+    futex_wake(low_half(cython.address(d.handler)), 64)
+
+
+def wait_edge(line: cython.ulonglong, timeout_ns: cython.ulonglong) -> bool:
+    """Wait until an edge is pending on `line` and it may be taken; false after `timeout_ns`.
+
+    In the line's handler process, while it is no CPU.
+    """
+    d: cython.pointer[irq_desc] = cython.address(irq_descs[line])
+    status: u32
+    turns: cython.int
+    for turns in range(2):
+        status = atomic32_load(cython.address(d.status))
+        if status & IRQ_PENDING and status & (IRQ_DISABLED | IRQ_SHUT) == 0:
+            owner: u64 = atomic64_load(cython.address(global_irqs.owner))
+            if owner == 0:
+                return True
+            futex_wait(
+                low_half(cython.address(global_irqs.owner)), cython.cast(u32, owner), WAIT_NS
+            )
+            return False
+        if turns == 0:
+            futex_wait(cython.address(d.status), status, timeout_ns)
+    return False
+
+
+def choose_cpu(line: cython.ulonglong) -> int:
+    """Return the CPU that takes the next interrupt of `line`: in turn; -1 = none is up."""
+    d: cython.pointer[irq_desc] = cython.address(irq_descs[line])
+    nr: u64 = segment_cy.header.nr_cpus
+    target: u32 = atomic32_load(cython.address(d.target))
+    cpu: u64
+    i: u64
+    if target != 0 and target <= nr and percpu_cy.cpu_areas[target - 1].state == CPU_ONLINE:
+        return target - 1
+    for i in range(2 * nr):
+        cpu = (d.last_cpu + 1 + i) % nr
+        # A mask without a CPU that is up is no mask: second round.
+        if i < nr and not (d.affinity >> cpu) & 1:
+            continue
+        if percpu_cy.cpu_areas[cpu].state == CPU_ONLINE:
+            d.last_cpu = cpu
+            return cpu
+    return -1
+
+
+def begin_irq(line: cython.ulonglong) -> bool:
+    """Take the pending edge of `line` as this CPU; false when it may not be taken now."""
+    d: cython.pointer[irq_desc] = cython.address(irq_descs[line])
+    status: u32
+    cpu: u64
+    owner: u64
+    enter()
+    cpu = percpu_cy.this_cpu.number
+    while True:
+        status = atomic32_load(cython.address(d.status))
+        if not status & IRQ_PENDING or status & (IRQ_DISABLED | IRQ_SHUT | IRQ_INPROGRESS):
+            leave()
+            return False
+        if (
+            atomic32_cmpxchg(
+                cython.address(d.status), status, (status & ~IRQ_PENDING) | IRQ_INPROGRESS
+            )
+            == status
+        ):
+            break
+    atomic64_store(cython.address(d.cpu), cpu + 1)
+    # Pairs with the exchange in cli: of cli and interrupt at least one sees the other.
+    owner = atomic64_load(cython.address(global_irqs.owner))
+    if owner != 0 and owner != cpu + 1:
+        atomic64_store(cython.address(d.cpu), 0)
+        atomic32_fetch_or(cython.address(d.status), IRQ_PENDING)
+        atomic32_fetch_and(cython.address(d.status), ~cython.cast(u32, IRQ_INPROGRESS))
+        leave()
+        return False
+    atomic32_store(cython.address(d.target), 0)
+    d.counts[cpu] += 1
+    trace_event(EVENT_IRQ_ENTRY, line, 0, 0, 0)
+    leave()
+    return True
+
+
+def end_irq(line: cython.ulonglong, unhandled: cython.bint = False) -> None:
+    """End what `begin_irq` began, as the same CPU."""
+    d: cython.pointer[irq_desc] = cython.address(irq_descs[line])
+    enter()
+    d.nr_unhandled += unhandled
+    trace_event(EVENT_IRQ_EXIT, line, 0, 0, 0)
+    atomic64_store(cython.address(d.cpu), 0)
+    atomic32_fetch_and(cython.address(d.status), ~cython.cast(u32, IRQ_INPROGRESS))
+    futex_wake(cython.address(d.status), 64)
+    leave()
+
+
+def actions(line: cython.ulonglong) -> list:
+    """Return (handler address, dev_id, flags, name) of each action of `line`, in order."""
+    found = []
+    at: u32 = atomic32_load_acquire(cython.address(irq_descs[line].action))
+    while at != 0:
+        a: cython.pointer[irqaction] = cython.address(irq_actions[at - 1])
+        if a.line != line + 1:
+            break  # unlinked meanwhile
+        found.append((a.handler, a.dev_id, a.flags, a.name.decode("utf-8", "replace")))
+        at = atomic32_load_acquire(cython.address(a.next))
+    return found
+
+
+# The calls of drivers
+
+
+def enter_request() -> None:
+    """Be the head of request_irq, which may sleep."""
+    enter_sleeping(b"request_irq")
+    leave()
+
+
+def has_handler(line: cython.ulonglong) -> bool:
+    """Return whether the handler process of `line` is ready."""
+    d: cython.pointer[irq_desc] = cython.address(irq_descs[line])
+    return (
+        atomic64_load(cython.address(d.handler)) != 0
+        and atomic32_load(cython.address(d.status)) & IRQ_SHUT == 0
+    )
+
+
+def wait_handler(line: cython.ulonglong) -> bool:
+    """Wait at most 1 ms for the handler process of `line`; true when it is ready."""
+    d: cython.pointer[irq_desc] = cython.address(irq_descs[line])
+    handler: u64 = atomic64_load(cython.address(d.handler))
+    enter()
+    leave()
+    if not has_handler(line):
+        futex_wait(low_half(cython.address(d.handler)), cython.cast(u32, handler), WAIT_NS)
+    return has_handler(line)
+
+
+def add_action(
+    line: cython.ulonglong,
+    handler: cython.ulonglong,
+    flags: cython.uint,
+    name: bytes,
+    dev_id: cython.ulonglong,
+) -> int:
+    """Chain an action; the first one enables the line. 0, -EBUSY or -ENOMEM (setup_irq)."""
+    d: cython.pointer[irq_desc] = cython.address(irq_descs[line])
+    site: u32 = call_site()
+    text: cython.p_const_char = name
+    a: cython.pointer[irqaction]
+    at: u32
+    last: u32 = 0
+    flagged: u64
+    entry: u32
+    enter()
+    entry = new_action(line)
+    if entry == 0:
+        leave()
+        return -ENOMEM
+    a = cython.address(irq_actions[entry - 1])
+    a.handler = handler
+    a.dev_id = dev_id
+    a.flags = flags
+    a.next = 0
+    strncpy(a.name, text, 31)
+    flagged = raw_spin_lock_irqsave(cython.address(d.lock), site)
+    at = d.action
+    while at != 0:
+        last = at
+        if not (irq_actions[at - 1].flags & flags & SA_SHIRQ):
+            raw_spin_unlock_irqrestore(cython.address(d.lock), flagged)
+            atomic32_store(cython.address(a.line), 0)
+            leave()
+            return -EBUSY
+        at = irq_actions[at - 1].next
+    if last != 0:
+        atomic32_store_release(cython.address(irq_actions[last - 1].next), entry)
+    else:
+        d.depth = 0
+        atomic32_store_release(cython.address(d.action), entry)
+        atomic32_fetch_and(
+            cython.address(d.status), ~cython.cast(u32, IRQ_DISABLED | IRQ_PENDING)
+        )
+    raw_spin_unlock_irqrestore(cython.address(d.lock), flagged)
+    leave()
+    return 0
+
+
+def remove_action(line: cython.ulonglong, dev_id: cython.ulonglong) -> bool:
+    """Unchain the action of `dev_id` and wait until no handler runs; false: there is none."""
+    d: cython.pointer[irq_desc] = cython.address(irq_descs[line])
+    site: u32 = call_site()
+    at: cython.pointer[u32] = cython.address(d.action)
+    entry: u32
+    flags: u64
+    enter()
+    flags = raw_spin_lock_irqsave(cython.address(d.lock), site)
+    while at[0] != 0 and irq_actions[at[0] - 1].dev_id != dev_id:
+        at = cython.address(irq_actions[at[0] - 1].next)
+    entry = at[0]
+    if entry != 0:
+        atomic32_store_release(at, irq_actions[entry - 1].next)
+        if d.action == 0:
+            atomic32_fetch_or(cython.address(d.status), IRQ_DISABLED)
+            atomic32_fetch_and(cython.address(d.status), ~cython.cast(u32, IRQ_PENDING))
+    raw_spin_unlock_irqrestore(cython.address(d.lock), flags)
+    leave()
+    if entry == 0:
+        return False
+    wait_while_running(line, 0)
+    atomic32_store(cython.address(irq_actions[entry - 1].line), 0)
+    return True
+
+
+def disable_line(line: cython.ulonglong, wait: cython.bint) -> None:
+    """Disable a line once more; with `wait`, return when its handlers have finished."""
+    d: cython.pointer[irq_desc] = cython.address(irq_descs[line])
+    site: u32 = call_site()
+    flags: u64
+    enter()
+    flags = raw_spin_lock_irqsave(cython.address(d.lock), site)
+    d.depth += 1
+    atomic32_fetch_or(cython.address(d.status), IRQ_DISABLED)
+    raw_spin_unlock_irqrestore(cython.address(d.lock), flags)
+    leave()
+    if wait:
+        wait_while_running(line, 0)
+
+
+def enable_line(line: cython.ulonglong) -> bool:
+    """Undo one `disable_line`; what came meanwhile is taken. False: nothing was disabled."""
+    d: cython.pointer[irq_desc] = cython.address(irq_descs[line])
+    site: u32 = call_site()
+    flags: u64
+    balanced: cython.bint
+    enter()
+    flags = raw_spin_lock_irqsave(cython.address(d.lock), site)
+    balanced = d.depth != 0
+    if balanced:
+        d.depth -= 1
+        if d.depth == 0 and d.action != 0:
+            atomic32_fetch_and(cython.address(d.status), ~cython.cast(u32, IRQ_DISABLED))
+            futex_wake(cython.address(d.status), 64)
+    raw_spin_unlock_irqrestore(cython.address(d.lock), flags)
+    leave()
+    return balanced
+
+
+def wait_while_running(line, turns):
+    """Wait until no handler of `line` runs (`turns` 0: for ever); outside of any call.
+
+    A handler does not wait: it may be the one that is waited for.
+    """
+    d: cython.pointer[irq_desc] = cython.address(irq_descs[line])
+    status: u32
+    turn: u64 = 0
+    while True:
+        enter()
+        if percpu_cy.this_cpu.preempt_count & HARDIRQ_MASK:
+            leave()
+            return True
+        leave()
+        status = atomic32_load(cython.address(d.status))
+        if status & IRQ_INPROGRESS == 0 or status & IRQ_SHUT:
+            return True
+        turn += 1
+        if turn == turns:
+            return False
+        futex_wait(cython.address(d.status), status, WAIT_NS)
+        PyErr_CheckSignals()
+
+
+def synchronize_line(line: cython.ulonglong) -> None:
+    """Wait until no handler of `line` runs."""
+    wait_while_running(line, 0)
+
+
+def set_affinity(line: cython.ulonglong, mask: cython.ulonglong) -> None:
+    """Say which CPUs take the interrupts of `line`."""
+    irq_descs[line].affinity = mask
+
+
+def other_cpu_in_irq(cpu):
+    line: cython.int
+    for line in range(NR_IRQS):
+        if (
+            atomic32_load(cython.address(irq_descs[line].status)) & IRQ_INPROGRESS
+            and atomic64_load(cython.address(irq_descs[line].cpu)) != cpu + 1
+            and atomic32_load(cython.address(irq_descs[line].status)) & IRQ_SHUT == 0
+        ):
+            return True
+    return False
+
+
+def release_irqlock(cpu):
+    """Give the global interrupt lock back if `cpu` has it; any process."""
+    if atomic64_cmpxchg(cython.address(global_irqs.owner), cpu + 1, 0) == cpu + 1:
+        futex_wake(low_half(cython.address(global_irqs.owner)), 64)
+
+
+# Deaths and reports
+
+
+def line_of(slot: int) -> int:
+    """Return the line whose handler process has `slot`, -1 when there is none."""
+    line: cython.int
+    for line in range(NR_IRQS):
+        if irq_descs[line].handler == cython.cast(u64, slot) + 1:
+            return line
+    return -1
+
+
+def shut_line(line: cython.ulonglong) -> None:
+    """Take a line whose handler process has died out of service; the monitor only."""
+    d: cython.pointer[irq_desc] = cython.address(irq_descs[line])
+    atomic32_fetch_or(cython.address(d.status), IRQ_SHUT)
+    atomic64_store(cython.address(d.cpu), 0)
+    atomic64_store(cython.address(d.handler), 0)
+    atomic32_fetch_and(
+        cython.address(d.status), ~cython.cast(u32, IRQ_INPROGRESS | IRQ_PENDING)
+    )
+    futex_wake(cython.address(d.status), 64)
+
+
+def line_info(line: cython.ulonglong) -> dict:
+    """Return the words of a line, for reports and tests."""
+    d: cython.pointer[irq_desc] = cython.address(irq_descs[line])
+    nr: cython.int = segment_cy.header.nr_cpus
+    return {
+        "line": line,
+        "depth": d.depth,
+        "status": d.status,
+        "handler": d.handler,
+        "raised": d.nr_raised,
+        "merged": d.nr_merged,
+        "lost": d.nr_lost,
+        "unhandled": d.nr_unhandled,
+        "cpu": cython.cast(cython.longlong, d.cpu) - 1,
+        "counts": [d.counts[cpu] for cpu in range(nr)],
+        "actions": actions(line),
+    }

@@ -1,0 +1,80 @@
+"""A small machine with handler processes made by os.fork(): this process is its CPU 0."""
+
+import mmap
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from cpus import percpu_cy, segment_cy, spinlock_cy
+from interrupts import callbacks, handler, irq, irq_cy
+from tests.support import in_child, small_machine
+
+KIND_CPU, KIND_HANDLER, KIND_DEVICE = 1, 2, 3
+DEADLINE_S = 20.0
+
+
+class Rig:
+    """Functions by address, shared counters, the processes that were forked."""
+
+    def __init__(self) -> None:
+        self.functions: dict[int, Callable] = {}
+        self.shared = memoryview(mmap.mmap(-1, 4096)).cast("Q")
+        self.pids: dict[int, int] = {}  # by slot
+
+    def register(self, function: Callable) -> int:
+        for address, known in self.functions.items():
+            if known is function:
+                return address
+        address = 0xC0100000 + 64 * len(self.functions)
+        self.functions[address] = function
+        return address
+
+    def fork(self, kind: int, name: str, function: Callable, *args: int, cpu: int = 0) -> int:
+        """Fork a process of the machine; returns its slot."""
+        slot = percpu_cy.free_slot()
+        percpu_cy.take_slot(slot, kind, name, cpu)
+
+        def child() -> None:
+            percpu_cy.become(slot, os.getpid())
+            function(*args)
+
+        self.pids[slot] = in_child(child, wait=False)
+        return slot
+
+    def start_handler(self, line: int) -> None:
+        self.fork(KIND_HANDLER, f"irq{line}", handler.serve_line, line)
+
+    def kill(self, slot: int) -> None:
+        """Do what the monitor does about a death."""
+        os.kill(self.pids[slot], signal.SIGKILL)
+        os.waitpid(self.pids.pop(slot), 0)
+        percpu_cy.mark_dead(slot)
+        wait_until(lambda: percpu_cy.reap_slot(slot))
+
+    def end(self) -> None:
+        segment_cy.power_off()
+        for pid in self.pids.values():
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+
+
+def wait_until(condition: Callable[[], object]) -> None:
+    """Pass the preemption point until the condition holds."""
+    deadline = time.monotonic() + DEADLINE_S
+    while not condition():
+        percpu_cy.preemption_point()
+        assert time.monotonic() < deadline, "nothing happened"
+
+
+@pytest.fixture
+def rig(monkeypatch: pytest.MonkeyPatch) -> Iterator[Rig]:
+    """Boot a machine of one CPU with interrupt lines."""
+    made = Rig()
+    small_machine(spinlock_cy, irq_cy)
+    monkeypatch.setattr(irq, "start_handler", made.start_handler)
+    callbacks.register_text(made.functions.__getitem__, made.register)
+    yield made
+    made.end()

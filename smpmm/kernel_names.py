@@ -30,12 +30,13 @@ CALLS: Final = MappingProxyType(
             kmalloc kfree kmem_cache_create kmem_cache_alloc kmem_cache_free kmem_cache_shrink
             kmem_cache_reap kmem_cache_destroy kmem_cache_size
             """,
-        "smpmm.mm.page_alloc_cy": """
+        "smpmm.mm.page_calls_cy": """
             __get_free_page __get_free_pages get_zeroed_page get_free_page=get_zeroed_page
-            __get_dma_pages free_page free_pages alloc_page alloc_pages=alloc_pages_py
+            __get_dma_pages free_page free_pages alloc_page alloc_pages
             __free_page __free_pages page_address virt_to_page virt_to_phys phys_to_virt
-            kmap kunmap kmap_atomic kunmap_atomic high_memory nr_free_pages
+            high_memory nr_free_pages
             """,
+        "smpmm.mm.highmem_cy": "kmap kunmap kmap_atomic kunmap_atomic",
         "smpmm.mm.vmalloc_cy": """
             vmalloc vfree ioremap iounmap readb readw readl writeb writew writel
             memcpy_fromio memcpy_toio memset_io

@@ -42,7 +42,11 @@ cdef public struct vm_state:      # atomic additions, but for the first word
     u64 direct_freed
     u64 nr_written                # buffers written back
     u64 slab_freed                # pages that slab caches gave back
-    u64 nr_hm_pages
+    # the buffer cache, pages; guarded by its lock
+    u64 nr_buffer_pages
+    u64 nr_active
+    u64 nr_inactive_dirty
+    u64 nr_inactive_clean
 
 cdef vm_state *vm
 

@@ -60,6 +60,7 @@ from smpmm.mm import memmap, window_cy
 # Called outside of the kernel call when memory is short: (stage RECLAIM_*, gfp, order).
 # Returns 1 when it made progress, 0 when there is nothing to be had.
 reclaim_hook: object = None
+layout: object = None
 
 
 def register_reclaim(hook: object) -> None:
@@ -79,7 +80,7 @@ def regions(config: object) -> dict:
 
 def attach(config: object) -> None:
     """Find mem_map and the zones, set the address windows; the monitor, before it forks."""
-    global vm
+    global vm, layout
     profile = memmap.memory_profile(config)
     memory = memmap.memory_map_of(config)
     segment_module.set_windows(
@@ -88,10 +89,16 @@ def attach(config: object) -> None:
         profile.window_start,
         b"window",
     )
+    layout = memory
     page_module.attach(memory)
     zone_module.attach(profile)
     vm = cython.cast(cython.pointer[vm_state], segment_cy.region_at(b"vm_state"))
     set_gfp(profile)
+
+
+def boot_memory_map() -> object:
+    """Return the memmap.MemoryMap of this machine."""
+    return layout
 
 
 def set_gfp(profile: object) -> None:

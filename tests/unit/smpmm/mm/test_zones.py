@@ -1,4 +1,4 @@
-"""The buddy allocator: memory pictures after split and merge, watermarks, and what check() sees."""
+"""The buddy allocator: pictures after split and merge, watermarks, what check() sees."""
 
 import ctypes
 import os

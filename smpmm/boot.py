@@ -32,6 +32,10 @@ LAYERS: Final = (
     "cpus.percpu_cy",
     "cpus.callsite_cy",
     "cpus.event_cy",
+    "cpus.kill_cy",
+    "cpus.spinlock_cy",
+    "smpmm.mm.page_alloc_cy",
+    "interrupts.irq_cy",
 )
 # Imported before the forks so that the CPUs share them; nothing is called.
 SHARED_MODULES: Final = (

@@ -1,0 +1,427 @@
+"""Per-CPU arrays and the way back: kmem_tune_cpucache, kmem_cache_shrink, _reap and _destroy.
+
+Models mm/slab.c of Linux 2.4. The array of another CPU is drained and resized as that CPU,
+through its interrupt gate. The RAM of an array (cpucache_t) is allocated from a general cache
+and costs what it costs there; its entries lie in the control area.
+
+Lock order: cache_chain_sem, then a CPU's gate, then a cache's lock.
+"""
+
+import cython
+from cython.cimports.cpus import segment_cy
+from cython.cimports.cpus.atomic import (
+    atomic32_cmpxchg,
+    atomic32_store,
+    atomic64_store,
+    compiler_barrier,
+)
+from cython.cimports.cpus.handle_cy import address_of
+from cython.cimports.cpus.percpu_cy import (
+    cpu_areas,
+    enter,
+    enter_sleeping,
+    gate_acquire,
+    gate_release,
+    leave,
+    this_cpu,
+    this_owner,
+)
+from cython.cimports.cpus.spinlock_cy import raw_spin_lock_irqsave, raw_spin_unlock_irqrestore
+from cython.cimports.smpmm.mm.page_alloc_cy import gfp_high, gfp_io, gfp_wait
+from cython.cimports.smpmm.mm.slab_cy import (
+    checked_cache,
+    flush_array,
+    general_cache,
+    kmem_cache_alloc_inside,
+)
+from cython.cimports.smpmm.mm.slab_grow_cy import (
+    free_kernel_object,
+    kmem_slab_destroy,
+    set_kernel_object,
+)
+from cython.cimports.smpmm.mm.slab_list_cy import (
+    CACHE_DYING,
+    CACHE_ENTRIES,
+    CACHE_FREE,
+    CACHE_LIVE,
+    DFLGS_GROWN,
+    SLAB_DYING,
+    cache_at,
+    cache_growing,
+    caches,
+    cpu_array,
+    list_del_slab,
+    slab_global,
+)
+
+from cpus import context_cy, event_cy
+from smpmm.mm import slab_report
+from smpmm.mm.slab_profile import SLAB_NO_REAP, slab_profile
+
+KERN_ERR = 3
+EINVAL = 22
+ENOMEM = 12
+
+profile: object = None
+
+
+def _no_chain() -> bool:
+    """Stand for cache_chain_sem in a machine without tasks."""
+    return True
+
+
+chain_down: object = _no_chain
+chain_trylock: object = _no_chain
+chain_up: object = _no_chain
+
+
+def register_chain(down, trylock, up) -> None:
+    """Register cache_chain_sem: `down()`, `trylock()` (True: got it) and `up()`."""
+    global chain_down, chain_trylock, chain_up
+    chain_down = down
+    chain_trylock = trylock
+    chain_up = up
+
+
+def attach(config: object) -> None:
+    """Take the version's figures. The monitor, before it forks."""
+    global profile
+    profile = slab_profile(config)
+
+
+def enable_cpucache(index: cython.int) -> None:
+    """Give a new cache its per-CPU arrays, of the version's size. May sleep."""
+    limit, batchcount = profile.array_limit(caches[index].objsize)
+    if not limit:
+        return
+    error = tune_cpucache(index, limit, batchcount, True)
+    if error:
+        name = slab_report.cache_name(index)
+        event_cy.log(f"enable_cpucache failed for {name}, error {-error}.", KERN_ERR)
+
+
+def tune_cpucache(index: cython.int, limit: int, batchcount: int, fresh: bool = False) -> int:
+    """Set the size of a cache's per-CPU arrays: 0, -EINVAL or -ENOMEM. May sleep.
+
+    A limit of 0 takes the arrays away. cache_chain_sem is held, or the cache is `fresh`:
+    nobody uses it yet.
+    """
+    c: cython.pointer[kmem_cache] = caches + index
+    cpu: cython.int
+    nr_cpus: cython.int = segment_cy.header.nr_cpus
+    address: u64
+    if limit < 0 or batchcount < 0 or batchcount > limit or (limit and not batchcount):
+        return -EINVAL
+    if limit > CACHE_ENTRIES:
+        return -ENOMEM
+    addresses = []
+    size: u64 = profile.sizeof_cpucache + limit * profile.bytes_per_word
+    for _cpu in range(nr_cpus if limit else 0):
+        enter()
+        address = alloc_cpucache(c, size)
+        leave()
+        if address == 0:
+            for each in addresses:
+                release_cpucache(index, each)
+            return -ENOMEM
+        addresses.append(address)
+    for cpu in range(nr_cpus):
+        if fresh:
+            set_limits(c, cpu, limit, batchcount)
+        else:
+            resize_on(index, cpu, limit, batchcount)
+        address = cpu_array(c, cpu).cpucache
+        cpu_array(c, cpu).cpucache = addresses[cpu] if limit else 0
+        if address != 0:
+            release_cpucache(index, address)
+    c.limit = limit
+    c.batchcount = batchcount
+    return 0
+
+
+def alloc_cpucache(c, bytes):
+    address: u64 = kmem_cache_alloc_inside(
+        general_cache(bytes, False), gfp_wait | gfp_high | gfp_io, slab_global.site_cpucache
+    )
+    if address != 0:
+        set_kernel_object(address, c.index)
+    return address
+
+
+def release_cpucache(index: cython.int, address: cython.ulonglong) -> None:
+    """Free the RAM of an array that is no more."""
+    enter()
+    free_kernel_object(address, index, slab_global.site_cpucache)
+    leave()
+
+
+def resize_on(index: cython.int, cpu: cython.ulonglong, limit: int, batchcount: int) -> None:
+    """Empty a CPU's array into the slabs, as that CPU, and give it a new size."""
+    c: cython.pointer[kmem_cache] = caches + index
+    new_limit: u32 = limit
+    new_batchcount: u32 = batchcount
+    own: cython.bint = this_cpu == cython.address(cpu_areas[cpu])
+    if not own and gate_acquire(cpu) != 0:
+        # Not online: nobody is that CPU, and what a dead one had was taken from its truth.
+        set_limits(c, cpu, new_limit, new_batchcount)
+        return
+    enter()
+    flags: u64 = raw_spin_lock_irqsave(cython.address(c.lock), slab_global.site_cpucache)
+    flush_array(c, cpu_array(c, cpu), 0, cpu)
+    set_limits(c, cpu, new_limit, new_batchcount)
+    raw_spin_unlock_irqrestore(cython.address(c.lock), flags)
+    leave()
+    if not own:
+        gate_release()
+
+
+def set_limits(c, cpu, limit, batchcount):
+    cpu_array(c, cpu).limit = limit
+    cpu_array(c, cpu).batchcount = batchcount
+
+
+def drain_cpu_caches(index: cython.int) -> None:
+    """Give the free objects in all CPUs' arrays back to their slabs. May sleep."""
+    cpu: cython.int
+    for cpu in range(cython.cast(cython.int, segment_cy.header.nr_cpus)):
+        drain_on(index, cpu)
+
+
+def drain_on(index: cython.int, cpu: cython.ulonglong) -> None:
+    """Empty a CPU's array of one cache into the slabs, as that CPU."""
+    ac: cython.pointer[array_cache] = cpu_array(caches + index, cpu)
+    resize_on(index, cpu, ac.limit, ac.batchcount)
+
+
+def kmem_cache_shrink(cachep: object) -> int:
+    """Give the pages of free slabs back: 0 when no slab is left, else 1. May sleep.
+
+    The CPUs' arrays are drained first (2.4.20 and later do not, and count pages).
+    """
+    c: cython.pointer[kmem_cache] = cache_at(address_of(cachep))
+    if c == cython.NULL:
+        c = checked_cache(address_of(cachep), "kmem_cache_shrink")
+    enter_sleeping(b"kmem_cache_shrink")
+    leave()
+    if context_cy.in_interrupt():
+        slab_report.kernel_bug("kmem_cache_shrink", "called in interrupt")
+    return _shrink(c.index)
+
+
+def _shrink(index: cython.int) -> int:
+    chain_down()
+    try:
+        drain_cpu_caches(index)
+    finally:
+        chain_up()
+    enter()
+    left: cython.int = shrink_slabs(caches + index)
+    leave()
+    return left
+
+
+def shrink_slabs(c):
+    """Take the free slabs apart; 1 when others remain."""
+    s: cython.pointer[slab]
+    left: cython.int
+    flags: u64
+    while True:
+        flags = raw_spin_lock_irqsave(cython.address(c.lock), slab_global.site_grow)
+        s = take_free_slab(c) if not cache_growing(c) else cython.NULL
+        left = c.first != cython.NULL
+        raw_spin_unlock_irqrestore(cython.address(c.lock), flags)
+        if s == cython.NULL:
+            return left
+        kmem_slab_destroy(c, s)
+
+
+def take_free_slab(c):
+    s: cython.pointer[slab] = c.last
+    if s == cython.NULL or s.inuse != 0:
+        return cython.NULL
+    s.owner = this_owner
+    compiler_barrier()
+    s.state = SLAB_DYING
+    compiler_barrier()
+    list_del_slab(c, s)
+    return s
+
+
+def kmem_cache_reap(gfp_mask: cython.ulonglong) -> None:
+    """Free most of the free slabs of the cache that has the most, of the next ten in the
+    chain.
+
+    Sleeps for cache_chain_sem when `gfp_mask` has the WAIT bit; without it the call does
+    nothing when somebody else has that.
+    """
+    reap(gfp_mask)
+
+
+def reap(gfp_mask: cython.ulonglong) -> int:
+    """Do kmem_cache_reap and return how many pages it gave back. Outside of any kernel
+    call."""
+    if gfp_mask & gfp_wait:
+        enter_sleeping(b"kmem_cache_reap")
+        leave()
+        chain_down()
+    elif not chain_trylock():
+        return 0
+    try:
+        index, nr_slabs = find_best()
+        if nr_slabs == 0:
+            return 0
+        # Only 80 % of the free slabs go.
+        return reap_slabs(index, (nr_slabs * 4 + 1) // 5)
+    finally:
+        chain_up()
+
+
+def find_best() -> tuple:
+    """Return the index of the cache to reap and how many free slabs it has; the clock goes
+    on."""
+    c: cython.pointer[kmem_cache] = clock_cache()
+    start: cython.pointer[kmem_cache] = c
+    best: cython.pointer[kmem_cache] = c
+    best_slabs: u64 = 0
+    best_pages: u64 = 0
+    nr_free: u64
+    pages: u64
+    scan: cython.int = slab_global.reap_scan
+    while scan != 0:
+        scan -= 1
+        nr_free = 0
+        if not c.flags & cython.cast(u32, SLAB_NO_REAP):
+            enter()
+            nr_free = reap_weight(c)
+            leave()
+        pages = nr_free << c.gfporder
+        # Constructors and high orders are dear to make again.
+        if c.ctor != 0:
+            pages = (pages * 4 + 1) // 5
+        if c.gfporder != 0:
+            pages = (pages * 4 + 1) // 5
+        if pages > best_pages:
+            best = c
+            best_slabs = nr_free
+            best_pages = pages
+        c = next_in_chain(c)
+        if nr_free >= slab_global.reap_perfect or c == start:
+            break
+    atomic64_store(cython.address(slab_global.clock), c.born)
+    return best.index, best_slabs
+
+
+def clock_cache():
+    """Return the cache at which reap goes on, the first of the chain when that one is gone."""
+    i: u64
+    for i in range(slab_global.nr_caches):
+        if caches[i].state == CACHE_LIVE and caches[i].born == slab_global.clock:
+            return caches + i
+    return caches
+
+
+def next_in_chain(c):
+    """Return the live cache behind `c`: the next older one, kmem_cache behind the oldest."""
+    best: cython.pointer[kmem_cache] = caches
+    i: u64
+    for i in range(1, slab_global.nr_caches):
+        if caches[i].state == CACHE_LIVE and (c.index == 0 or caches[i].born < c.born):
+            if best.index == 0 or caches[i].born > best.born:
+                best = caches + i
+    return best
+
+
+def reap_weight(c):
+    """Drain this CPU's array and count the cache's free slabs; 0 for one that grows or
+    grew."""
+    nr: u64 = 0
+    flags: u64 = raw_spin_lock_irqsave(cython.address(c.lock), slab_global.site_grow)
+    if cache_growing(c):
+        nr = 0
+    elif c.dflags & DFLGS_GROWN:
+        c.dflags &= ~cython.cast(u32, DFLGS_GROWN)
+    else:
+        flush_array(c, cpu_array(c, this_cpu.number), 0, this_cpu.number)
+        nr = count_free_slabs(c)
+    raw_spin_unlock_irqrestore(cython.address(c.lock), flags)
+    return nr
+
+
+def count_free_slabs(c):
+    nr: u64 = 0
+    s: cython.pointer[slab] = c.last
+    while s != cython.NULL and s.inuse == 0:
+        nr += 1
+        s = s.prev
+    return nr
+
+
+def reap_slabs(index: cython.int, nr_slabs: int) -> int:
+    """Take up to `nr_slabs` free slabs apart; returns pages."""
+    c: cython.pointer[kmem_cache] = caches + index
+    most: cython.int = nr_slabs
+    done: cython.int = 0
+    s: cython.pointer[slab]
+    flags: u64
+    enter()
+    while done < most:
+        flags = raw_spin_lock_irqsave(cython.address(c.lock), slab_global.site_grow)
+        s = take_free_slab(c) if not cache_growing(c) else cython.NULL
+        if s != cython.NULL:
+            c.reaped += 1
+        raw_spin_unlock_irqrestore(cython.address(c.lock), flags)
+        if s == cython.NULL:
+            break
+        kmem_slab_destroy(c, s)
+        done += 1
+    leave()
+    return done << c.gfporder
+
+
+def kmem_cache_destroy(cachep: object) -> int:
+    """Destroy a cache: 0, or 1 while objects of it live, and then it stays as it was. May
+    sleep."""
+    c: cython.pointer[kmem_cache] = cache_at(address_of(cachep))
+    if c == cython.NULL:
+        c = checked_cache(address_of(cachep), "kmem_cache_destroy")
+    enter_sleeping(b"kmem_cache_destroy")
+    leave()
+    if context_cy.in_interrupt() or cache_growing(c):
+        slab_report.kernel_bug(
+            "kmem_cache_destroy", f"{slab_report.cache_name(c.index)} in interrupt or growing"
+        )
+    chain_down()
+    claimed = atomic32_cmpxchg(cython.address(c.creator), 0, this_owner) == 0
+    if claimed:
+        atomic32_store(cython.address(c.state), CACHE_DYING)
+    chain_up()
+    if not claimed:
+        checked_cache(0, "kmem_cache_destroy")
+    if _shrink(c.index):
+        _keep_cache(c.index)
+        return 1
+    _free_cache(c.index)
+    return 0
+
+
+def _keep_cache(index: cython.int) -> None:
+    """Put a cache whose objects are not all free back into the chain."""
+    c: cython.pointer[kmem_cache] = caches + index
+    event_cy.log(f"kmem_cache_destroy: Can't free all objects {c.address:08x}", KERN_ERR)
+    chain_down()
+    atomic32_store(cython.address(c.state), CACHE_LIVE)
+    atomic32_store(cython.address(c.creator), 0)
+    chain_up()
+
+
+def _free_cache(index: cython.int) -> None:
+    """Give back the arrays, the handle and the table entry of a cache without slabs."""
+    c: cython.pointer[kmem_cache] = caches + index
+    handle: u64 = c.address
+    tune_cpucache(index, 0, 0)
+    atomic64_store(cython.address(c.address), 0)
+    enter()
+    free_kernel_object(handle, index, slab_global.site_cache)
+    leave()
+    atomic32_store(cython.address(c.state), CACHE_FREE)
+    atomic32_store(cython.address(c.creator), 0)

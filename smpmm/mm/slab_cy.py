@@ -1,0 +1,325 @@
+"""The slab allocator of Linux 2.4 (mm/slab.c): kmalloc, kfree, kmem_cache_alloc,
+kmem_cache_free.
+
+1. This CPU's array has an object: pop it; its truth word changes hands. No lock, no atomic
+   operation: a call without a safe point is atomic on its CPU.
+2. The array is empty: under the cache's lock, interrupts off, take `batchcount` objects from
+   the first slab that is not full.
+3. No slab has any: make a slab of 2**gfporder pages, sleeping if `gfp` allows, and try again.
+
+A free pushes on the array; a full array first gives back its last `batchcount` objects. Slabs
+that are free stay with the cache until it is shrunk, reaped or destroyed.
+
+The truth word is stored first, list and array after it (`slab_list_cy`): whoever is killed
+between the two leaves an index that recovery rebuilds. A free of what the truth does not call
+allocated changes nothing and is reported with what the truth says.
+
+Lock order: cache_chain_sem, a cache's lock, a zone's lock. No two cache locks are held at
+once.
+"""
+
+import cython
+from cython.cimports.cpus.atomic import atomic64_cmpxchg, compiler_barrier, likely, unlikely
+from cython.cimports.cpus.callsite_cy import call_site
+from cython.cimports.cpus.event_cy import (
+    EVENT_KFREE,
+    EVENT_KMALLOC,
+    trace_allocations,
+    trace_event,
+)
+from cython.cimports.cpus.handle_cy import address_of
+from cython.cimports.cpus.percpu_cy import enter, enter_sleeping, leave, this_cpu
+from cython.cimports.cpus.segment_cy import direct_end, direct_start
+from cython.cimports.cpus.spinlock_cy import raw_spin_lock_irqsave, raw_spin_unlock_irqrestore
+from cython.cimports.smpmm.mm.page_alloc_cy import gfp_dma, gfp_wait
+from cython.cimports.smpmm.mm.page_cy import PAGE_SHIFT, mem_map
+from cython.cimports.smpmm.mm.slab_list_cy import (
+    BUFCTL_END,
+    OBJECT_ALLOC,
+    OBJECT_CACHED,
+    OBJECT_CPU_SHIFT,
+    OBJECT_HOLDER,
+    OBJECT_KERNEL,
+    OBJECT_KIND,
+    cache_at,
+    caches,
+    cpu_array,
+    give_object,
+    object_owner,
+    object_place,
+    place_address,
+    slab_global,
+    take_object,
+    truth_slab,
+    truths,
+)
+
+from smpmm.mm import slab_report
+
+
+def kmalloc(size: cython.longlong, flags: cython.ulonglong) -> int:
+    """Allocate `size` bytes, not cleared; returns the address, 0 on failure.
+
+    Sleeps when `flags` have the WAIT bit, else any context. More than the largest general
+    cache fails silently, as from 2.4.3 on.
+    """
+    site: u32 = call_site()
+    if flags & gfp_wait:
+        enter_sleeping(b"kmalloc")
+    else:
+        enter()
+    address: u64 = kmalloc_inside(cython.cast(u64, size), flags, site)
+    leave()
+    return address
+
+
+def kfree(address: object) -> None:
+    """Free what kmalloc or kmem_cache_alloc returned; 0 is ignored. Any context."""
+    a: u64 = address_of(address)
+    if a == 0:
+        return
+    site: u32 = call_site()
+    enter()
+    refused: cython.int = kmem_cache_free_inside(cython.NULL, a, site)
+    leave()
+    if unlikely(refused != FREE_OK):
+        slab_report.bad_free("kfree", a, refused, 0)
+
+
+def kmem_cache_alloc(cachep: object, flags: cython.ulonglong) -> int:
+    """Allocate an object of a cache; returns its address, 0 on failure.
+
+    Sleeps when `flags` have the WAIT bit, else any context.
+    """
+    site: u32 = call_site()
+    c: cython.pointer[kmem_cache] = cache_at(address_of(cachep))
+    if unlikely(c == cython.NULL):
+        c = checked_cache(address_of(cachep), "kmem_cache_alloc")
+    if flags & gfp_wait:
+        enter_sleeping(b"kmem_cache_alloc")
+    else:
+        enter()
+    address: u64 = 0
+    if likely(should_failslab == cython.NULL) or should_failslab(c, flags, site) == 0:
+        address = kmem_cache_alloc_inside(c, flags, site)
+        if unlikely(trace_allocations):
+            trace_event(EVENT_KMALLOC, address, c.objsize, flags, site)
+    leave()
+    return address
+
+
+def kmem_cache_free(cachep: object, address: object) -> None:
+    """Free an object of this cache. Any context."""
+    site: u32 = call_site()
+    a: u64 = address_of(address)
+    c: cython.pointer[kmem_cache] = cache_at(address_of(cachep))
+    if unlikely(c == cython.NULL):
+        c = checked_cache(address_of(cachep), "kmem_cache_free")
+    enter()
+    refused: cython.int = kmem_cache_free_inside(c, a, site)
+    leave()
+    if unlikely(refused != FREE_OK):
+        slab_report.bad_free("kmem_cache_free", a, refused, c.index)
+
+
+def ksize(address: object) -> int:
+    """Return the usable bytes of an object, 0 for 0. Any context."""
+    a: u64 = address_of(address)
+    if a == 0:
+        return 0
+    s: cython.pointer[slab] = slab_of(a)
+    if s == cython.NULL:
+        slab_report.bad_free("ksize", a, FREE_NOT_SLAB, 0)
+        return 0
+    return caches[s.cache].objsize
+
+
+def checked_cache(address, what):
+    slab_report.bad_cache(what, address)
+    raise ValueError(f"{what}: {address:#x} is no cache")
+
+
+def slab_of(address):
+    if unlikely(address < direct_start or address >= direct_end):
+        return cython.NULL
+    return cython.cast(
+        cython.pointer[slab], mem_map[(address - direct_start) >> PAGE_SHIFT].slab
+    )
+
+
+def set_size_index() -> None:
+    """Work out which general cache serves each size; in the monitor, once they exist."""
+    i: cython.int
+    nr: cython.int = 0
+    for i in range(SIZE_STEPS):
+        size_index[i] = 0xFF
+        while (
+            nr < cython.cast(cython.int, slab_global.nr_sizes)
+            and slab_global.sizes[nr] < cython.cast(u32, i) * 32
+        ):
+            nr += 1
+        if nr < cython.cast(cython.int, slab_global.nr_sizes):
+            size_index[i] = cython.cast(u8, nr)
+
+
+def general_cache(size, dma):
+    nr: u64
+    if unlikely(size > (SIZE_STEPS - 1) * 32):
+        return cython.NULL
+    nr = size_index[(size + 31) >> 5]
+    if unlikely(nr >= slab_global.nr_sizes):
+        return cython.NULL
+    return caches + 1 + 2 * nr + dma
+
+
+def kmalloc_inside(size, gfp, site):
+    c: cython.pointer[kmem_cache] = general_cache(size, gfp & gfp_dma != 0)
+    if unlikely(c == cython.NULL):
+        return 0
+    if unlikely(should_failslab != cython.NULL) and should_failslab(c, gfp, site) != 0:
+        return 0
+    address: u64 = kmem_cache_alloc_inside(c, gfp, site)
+    if unlikely(trace_allocations):
+        trace_event(EVENT_KMALLOC, address, size, gfp, site)
+    return address
+
+
+def kmem_cache_alloc_inside(c, gfp, site):
+    ac: cython.pointer[array_cache] = cpu_array(c, this_cpu.number)
+    n: u32 = ac.avail
+    t: cython.pointer[u64]
+    address: u64
+    if likely(n != 0):
+        t = truths + ac.entry[n - 1]
+        if likely(t[0] & OBJECT_HOLDER == cached_here()):
+            address = place_address(t[0])
+            t[0] = object_owner(site)
+            compiler_barrier()
+            ac.avail = n - 1
+            return address
+    return alloc_slowpath(c, gfp, site)
+
+
+def kmem_cache_free_inside(c, address, site):
+    s: cython.pointer[slab] = slab_of(address)
+    if unlikely(s == cython.NULL):
+        return FREE_NOT_SLAB
+    owner: cython.pointer[kmem_cache] = caches + s.cache
+    offset: u64 = address - direct_start - s.s_mem
+    nr: u64 = offset * owner.reciprocal >> 40
+    if unlikely(
+        offset >= cython.cast(u64, owner.num) * owner.objsize or nr * owner.objsize != offset
+    ):
+        return FREE_INTERIOR
+    t: u64 = truths[s.truth + nr]
+    if unlikely(t & OBJECT_KIND != OBJECT_ALLOC):
+        return FREE_TWICE if t & OBJECT_KIND != OBJECT_KERNEL else FREE_KERNELS
+    if unlikely(c != cython.NULL and c != owner):
+        return FREE_WRONG_CACHE
+    if unlikely(trace_allocations):
+        trace_event(EVENT_KFREE, address, owner.objsize, 0, site)
+    return free_object(owner, s, cython.cast(u32, nr), t, site)
+
+
+def free_object(c, s, nr, was, site):
+    ac: cython.pointer[array_cache] = cpu_array(c, this_cpu.number)
+    n: u32 = ac.avail
+    # Two CPUs may free one object at the same time: only one of them is right.
+    if unlikely(
+        atomic64_cmpxchg(truths + s.truth + nr, was, cached_here() | object_place(c, s, nr))
+        != was
+    ):
+        return FREE_TWICE
+    if likely(n < ac.limit):
+        ac.entry[n] = s.truth + nr
+        compiler_barrier()
+        ac.avail = n + 1
+    else:
+        free_slowpath(c, s.truth + nr, site)
+    return FREE_OK
+
+
+def free_slowpath(c, truth, site):
+    """Free an object that does not fit into this CPU's array."""
+    from_: u32
+    flags: u64 = raw_spin_lock_irqsave(cython.address(c.lock), site)
+    ac: cython.pointer[array_cache] = cpu_array(c, this_cpu.number)
+    if ac.limit == 0:
+        give_object(c, truth)
+    else:
+        from_ = ac.avail - ac.batchcount if ac.avail > ac.batchcount else 0
+        flush_array(c, ac, from_, this_cpu.number)
+        ac.entry[ac.avail] = truth
+        compiler_barrier()
+        ac.avail += 1
+    raw_spin_unlock_irqrestore(cython.address(c.lock), flags)
+
+
+def flush_array(c, ac, from_, cpu):
+    n: u32 = ac.avail
+    i: u32
+    holder: u64 = OBJECT_CACHED | cpu << OBJECT_CPU_SHIFT
+    for i in range(from_, n):
+        if truths[ac.entry[i]] & OBJECT_HOLDER == holder:
+            give_object(c, ac.entry[i])
+        else:
+            c.repaired += 1
+    compiler_barrier()
+    ac.avail = from_
+
+
+def alloc_slowpath(c, gfp, site):
+    """Take objects from the slabs, making one if need be."""
+    address: u64
+    flags: u64
+    while True:
+        flags = raw_spin_lock_irqsave(cython.address(c.lock), site)
+        address = refill(c, site)
+        raw_spin_unlock_irqrestore(cython.address(c.lock), flags)
+        if address != 0:
+            return address
+        # Somebody may take the new slab's objects before us: then look again.
+        if grow_hook(c, gfp, site) == 0:
+            return 0
+
+
+def refill(c, site):
+    """Fill this CPU's array up to its batchcount and pop one object; 0: no slab has any."""
+    ac: cython.pointer[array_cache] = cpu_array(c, this_cpu.number)
+    n: u32 = ac.batchcount
+    i: u32
+    while ac.avail != 0 and truths[ac.entry[ac.avail - 1]] & OBJECT_HOLDER != cached_here():
+        ac.avail -= 1
+        c.repaired += 1
+    if ac.avail == 0 and ac.limit == 0:
+        return take_one(c, site)
+    while ac.avail == 0 or n < ac.batchcount:
+        if n == 0 or c.firstnotfull == cython.NULL:
+            break
+        i = take_object(c, cached_here())
+        if i != BUFCTL_END:
+            ac.entry[ac.avail] = i
+            compiler_barrier()
+            ac.avail += 1
+            n -= 1
+    if ac.avail == 0:
+        return 0
+    i = ac.entry[ac.avail - 1]
+    address: u64 = place_address(truths[i])
+    truths[i] = object_owner(site)
+    compiler_barrier()
+    ac.avail -= 1
+    return address
+
+
+def take_one(c, site):
+    """Take an object of a cache without arrays; 0: no slab has any."""
+    i: u32
+    s: cython.pointer[slab]
+    while c.firstnotfull != cython.NULL:
+        s = c.firstnotfull
+        i = take_object(c, object_owner(site))
+        if i != BUFCTL_END:
+            s = truth_slab(i)
+            return direct_start + s.s_mem + cython.cast(u64, i - s.truth) * c.objsize
+    return 0

@@ -1,0 +1,287 @@
+"""The slab allocator's state as Python values: caches, slabs, objects and who has them.
+
+Readers take a cache's lock where they walk its list, and no other.
+"""
+
+import cython
+from cython.cimports.cpus.percpu_cy import enter, leave
+from cython.cimports.cpus.segment_cy import direct_end, direct_start
+from cython.cimports.cpus.spinlock_cy import (
+    RECOVER_CACHE,
+    raw_spin_lock_irqsave,
+    raw_spin_unlock_irqrestore,
+    register_recovery,
+)
+from cython.cimports.smpmm.mm.page_cy import (
+    PAGE_SHIFT,
+    PAGE_SLAB,
+    TRUTH_WHO_SHIFT,
+    mem_map,
+    nr_pages,
+    truth_kind,
+)
+from cython.cimports.smpmm.mm.slab_cy import slab_of
+from cython.cimports.smpmm.mm.slab_list_cy import (
+    CACHE_LIVE,
+    CFLGS_OFF_SLAB,
+    NR_CACHES,
+    OBJECT_ALLOC,
+    OBJECT_CACHED,
+    OBJECT_CPU_SHIFT,
+    OBJECT_KERNEL,
+    OBJECT_KIND,
+    OBJECT_PID_SHIFT,
+    OBJECT_SITE_SHIFT,
+    caches,
+    cpu_array,
+    growings,
+    rebuild_cache,
+    slab_bufctl,
+    slab_global,
+    slabs,
+    truth_slab,
+    truths,
+)
+
+KINDS = ("none", "free", "cached", "allocated", "kernel")
+
+
+def attach(config: object = None) -> None:
+    """Register how a cache is recovered whose lock a dead process held. The monitor."""
+    register_recovery(RECOVER_CACHE, recover_cache)
+
+
+def recover_cache(lock):
+    """Rebuild the lists of the cache whose lock was taken over; the lock is held."""
+    i: u64
+    for i in range(NR_CACHES):
+        if cython.address(caches[i].lock) == lock:
+            rebuild_cache(caches + i)
+            return
+
+
+def describe_truth(index):
+    t: u64 = truths[index]
+    kind: u64 = t & OBJECT_KIND
+    found = {"kind": KINDS[kind] if kind < 5 else f"{kind}?", "word": t, "index": index}
+    if kind == OBJECT_CACHED:
+        found["cpu"] = (t >> OBJECT_CPU_SHIFT) & 0xFF
+    elif kind == OBJECT_ALLOC or kind == OBJECT_KERNEL:
+        found["slot"] = int((t >> OBJECT_CPU_SHIFT) & 0xFF) - 1
+        found["site"] = (t >> OBJECT_SITE_SHIFT) & 0xFFFF
+        found["pid" if kind == OBJECT_ALLOC else "what"] = t >> OBJECT_PID_SHIFT
+    return found
+
+
+def truth_address(index):
+    """Return the kernel address of the object of a truth word."""
+    s: cython.pointer[slab] = truth_slab(index)
+    return direct_start + s.s_mem + (index - s.truth) * caches[s.cache].objsize
+
+
+def direct_pfn(address: object) -> int:
+    """Return the page frame of a direct-mapped address, -1 for any other."""
+    if not direct_start <= address < direct_end:
+        return -1
+    return (address - direct_start) >> PAGE_SHIFT
+
+
+def object_info(address: cython.ulonglong) -> dict:
+    """Return what the truth says of the object around an address; empty: there is no slab."""
+    s: cython.pointer[slab] = slab_of(address)
+    if s == cython.NULL:
+        return {}
+    c: cython.pointer[kmem_cache] = caches + s.cache
+    found = {
+        "cache": cython.cast(bytes, c.name).decode(),
+        "cache_index": c.index,
+        "objsize": c.objsize,
+        "slab": direct_start + (cython.cast(u64, s - slabs) << PAGE_SHIFT),
+    }
+    phys: u64 = address - direct_start
+    if phys < s.s_mem or phys - s.s_mem >= cython.cast(u64, c.num) * c.objsize:
+        return found | {"kind": "management", "nr": -1}
+    nr: u64 = (phys - s.s_mem) // c.objsize
+    found["nr"] = nr
+    found["address"] = direct_start + s.s_mem + nr * c.objsize
+    return found | describe_truth(s.truth + nr)
+
+
+def cache_info(index: cython.int) -> dict:
+    """Return the words of a table entry. Any process; takes no lock."""
+    c: cython.pointer[kmem_cache] = caches + index
+    return {
+        "index": index,
+        "name": cython.cast(bytes, c.name).decode(),
+        "state": c.state,
+        "address": c.address,
+        "objsize": c.objsize,
+        "num": c.num,
+        "gfporder": c.gfporder,
+        "flags": c.flags,
+        "off_slab": bool(c.cflags & CFLGS_OFF_SLAB),
+        "colour": c.colour,
+        "colour_off": c.colour_off,
+        "slab_size": c.slab_size,
+        "slabp_cache": c.slabp_cache,
+        "limit": c.limit,
+        "batchcount": c.batchcount,
+        "born": c.born,
+        "site": c.site,
+        "nr_slabs": c.nr_slabs,
+        "grown": c.grown,
+        "reaped": c.reaped,
+        "repaired": c.repaired,
+        "ctor": c.ctor,
+        "dtor": c.dtor,
+        "colour_next": c.colour_next,
+        "creator": c.creator,
+        "lock": cython.cast(u64, cython.address(c.lock)),
+    }
+
+
+def live_caches() -> list:
+    """Return the indexes of the chain: kmem_cache, then the newest first."""
+    found = [
+        (int(caches[i].born), i)
+        for i in range(int(slab_global.nr_caches))
+        if caches[i].state == CACHE_LIVE
+    ]
+    return [0] + [i for _born, i in sorted(found, reverse=True) if i != 0]
+
+
+def slab_counts(index: cython.int) -> tuple:
+    """Return (active objects, objects, active slabs, slabs) of a cache, walked under its lock.
+
+    Objects in the CPUs' arrays count as active.
+    """
+    c: cython.pointer[kmem_cache] = caches + index
+    active: u64 = 0
+    active_slabs: u64 = 0
+    nr_slabs: u64 = 0
+    s: cython.pointer[slab]
+    enter()
+    flags: u64 = raw_spin_lock_irqsave(cython.address(c.lock), slab_global.site_cache)
+    s = c.first
+    while s != cython.NULL:
+        active += s.inuse
+        active_slabs += s.inuse != 0
+        nr_slabs += 1
+        s = s.next
+    num: u64 = c.num
+    raw_spin_unlock_irqrestore(cython.address(c.lock), flags)
+    leave()
+    return active, nr_slabs * num, active_slabs, nr_slabs
+
+
+def slab_list(index: cython.int) -> list:
+    """Return the slabs of a cache in list order: what is indexed. Nobody else may be
+    running."""
+    c: cython.pointer[kmem_cache] = caches + index
+    found = []
+    s: cython.pointer[slab] = c.first
+    while s != cython.NULL and len(found) <= cython.cast(cython.int, nr_pages):
+        found.append(slab_info(s - slabs))
+        if s.next == c.firstnotfull and s.next != cython.NULL:
+            found[-1]["before_firstnotfull"] = True
+        s = s.next
+    return found
+
+
+def firstnotfull(index: cython.int) -> int:
+    """Return the first frame of a cache's firstnotfull, -1 when all slabs are full."""
+    if caches[index].firstnotfull == cython.NULL:
+        return -1
+    return caches[index].firstnotfull - slabs
+
+
+def slab_info(pfn: cython.ulonglong) -> dict:
+    """Return the words of the struct slab of a frame."""
+    s: cython.pointer[slab] = slabs + pfn
+    return {
+        "pfn": pfn,
+        "inuse": s.inuse,
+        "free": s.free,
+        "state": s.state,
+        "owner": s.owner,
+        "cache": s.cache,
+        "colouroff": s.colouroff,
+        "truth": s.truth,
+        "s_mem": s.s_mem,
+        "management": s.management,
+    }
+
+
+def slabs_in_pages(index: cython.int) -> list:
+    """Return the first frames of the slabs that page truths give to a cache. O(pages)."""
+    pfn: u64
+    found = []
+    for pfn in range(nr_pages):
+        if truth_kind(mem_map[pfn].truth) == PAGE_SLAB and (
+            mem_map[pfn].truth >> TRUTH_WHO_SHIFT == cython.cast(u64, index)
+        ):
+            found.append(pfn)
+    return found
+
+
+def free_chain(pfn: cython.ulonglong) -> list:
+    """Return the objects on a slab's free list as far as it can be followed."""
+    s: cython.pointer[slab] = slabs + pfn
+    num: u32 = caches[s.cache].num
+    found = []
+    nr: u32 = s.free
+    while nr < num and len(found) <= cython.cast(cython.int, num):
+        found.append(nr)
+        nr = slab_bufctl(s)[nr]
+    if nr != 0xFFFFFFFF:
+        found.append(nr)
+    return found
+
+
+def truth_words(pfn: cython.ulonglong) -> list:
+    """Return the truth words of a slab's objects."""
+    s: cython.pointer[slab] = slabs + pfn
+    return [truths[s.truth + nr] for nr in range(caches[s.cache].num)]
+
+
+def array_info(index: cython.int, cpu: cython.ulonglong) -> dict:
+    """Return a CPU's array of a cache: limit, batchcount, cost in RAM, entries oldest
+    first."""
+    ac: cython.pointer[array_cache] = cpu_array(caches + index, cpu)
+    return {
+        "limit": ac.limit,
+        "batchcount": ac.batchcount,
+        "cpucache": ac.cpucache,
+        "entries": [ac.entry[n] for n in range(min(ac.avail, 256))],
+    }
+
+
+def nr_growing(index: cython.int) -> int:
+    """Return how many processes make a slab of this cache now."""
+    return sum(growings[cython.cast(u64, index) * 256 + slot] for slot in range(256))
+
+
+def allocated_objects(index: cython.int = -1) -> list:
+    """Return every object that kernel code has now, of one cache or all: what `object_info`
+    says.
+
+    Without lock: an object that changes hands meanwhile may be missed. O(pages + objects).
+    """
+    found = []
+    pfn: u64
+    nr: u32
+    s: cython.pointer[slab]
+    for pfn in range(nr_pages):
+        s = slabs + pfn
+        if truth_kind(mem_map[pfn].truth) != PAGE_SLAB or mem_map[pfn].slab == 0:
+            continue
+        if index >= 0 and s.cache != cython.cast(u32, index):
+            continue
+        for nr in range(caches[s.cache].num):
+            if truths[s.truth + nr] & OBJECT_KIND == OBJECT_ALLOC:
+                found.append(
+                    object_info(
+                        direct_start + s.s_mem + cython.cast(u64, nr) * caches[s.cache].objsize
+                    )
+                )
+    return found

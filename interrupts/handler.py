@@ -7,16 +7,14 @@
 4. Give the CPU back. Softirqs that were raised run in the CPU's own process.
 """
 
-import traceback
 from typing import Final
 
-from cpus import bug, context_cy, event_cy, lock_cy, percpu_cy, segment_cy, worker
-from cpus.errors import KernelBug, KernelPanic
+from cpus import context_cy, percpu_cy, segment_cy, worker
 from interrupts import irq_cy
 from interrupts.callbacks import function_at
+from interrupts.guard import call_guarded
 
 WAIT_NS: Final = 1_000_000_000  # then the process looks whether the machine still runs
-KERN_ALERT: Final = 1
 
 
 def handler_main(slot: int, inbox: int, outbox: int, line: int) -> None:
@@ -52,47 +50,8 @@ def run_actions(line: int) -> bool:
     if actions and not actions[0][2] & irq_cy.INTERRUPT:
         context_cy.local_irq_enable()
     for address, dev_id, _, name in actions:
-        handled |= call_handler(
+        handled |= call_guarded(
             lambda a=address, d=dev_id: function_at(a)(line, d, None), name
         )
     context_cy.local_irq_disable()
     return handled
-
-
-def call_handler(call, name: str) -> bool:
-    """Call a function of an interrupt; what it leaves behind is given back. False: it raised.
-
-    Its exception is reported and goes no further: the line, or softirq, stays alive.
-    """
-    count, irqs_off = context_cy.preempt_count(), context_cy.local_save_flags()
-    nr_held = len(lock_cy.held_locks())  # a softirq's CPU may have locks of its task
-    try:
-        call()
-        failed = False
-    except KernelPanic:
-        raise
-    except Exception as error:
-        failed = True
-        report_exception(name, error)
-    if len(lock_cy.held_locks()) > nr_held:
-        if not failed:
-            report_left_locked(name)
-        lock_cy.give_back(nr_held)
-    if failed:
-        context_cy.set_context(count, irqs_off)
-    return not failed
-
-
-def report_exception(name: str, error: Exception) -> None:
-    """Put an exception that ended an interrupt context into the log."""
-    if isinstance(error, KernelBug):
-        return  # reported where it was raised
-    text = "".join(traceback.format_exception(error)).rstrip()
-    event_cy.log(f"{name}: exception in interrupt\n{text}", KERN_ALERT)
-
-
-def report_left_locked(name: str) -> None:
-    try:
-        bug.left_locked(f"{name}: the handler returned with spinlocks held")
-    except KernelBug:
-        pass  # it is in the log; the interrupt is over

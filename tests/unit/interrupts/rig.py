@@ -9,7 +9,15 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from cpus import percpu_cy, segment_cy, spinlock_cy
-from interrupts import callbacks, handler, irq, irq_cy
+from interrupts import (
+    callbacks,
+    handler,
+    irq,
+    irq_cy,
+    softirq,
+    softirq_cy,
+    tasklet_cy,
+)
 from tests.support import in_child, small_machine
 
 KIND_CPU, KIND_HANDLER, KIND_DEVICE = 1, 2, 3
@@ -49,8 +57,10 @@ class Rig:
 
     def kill(self, slot: int) -> None:
         """Do what the monitor does about a death."""
-        os.kill(self.pids[slot], signal.SIGKILL)
-        os.waitpid(self.pids.pop(slot), 0)
+        if not os.waitpid(self.pids[slot], os.WNOHANG)[0]:
+            os.kill(self.pids[slot], signal.SIGKILL)
+            os.waitpid(self.pids[slot], 0)
+        del self.pids[slot]
         percpu_cy.mark_dead(slot)
         wait_until(lambda: percpu_cy.reap_slot(slot))
 
@@ -70,10 +80,13 @@ def wait_until(condition: Callable[[], object]) -> None:
 
 
 @pytest.fixture
-def rig(monkeypatch: pytest.MonkeyPatch) -> Iterator[Rig]:
-    """Boot a machine of one CPU with interrupt lines."""
+def rig(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Rig]:
+    """Boot a machine with interrupt lines, of one CPU or of the parameter's number."""
     made = Rig()
-    small_machine(spinlock_cy, irq_cy)
+    small_machine(
+        spinlock_cy, irq_cy, softirq_cy, tasklet_cy, cpus=getattr(request, "param", 1)
+    )
+    softirq.register()
     monkeypatch.setattr(irq, "start_handler", made.start_handler)
     callbacks.register_text(made.functions.__getitem__, made.register)
     yield made

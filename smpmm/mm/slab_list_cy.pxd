@@ -48,14 +48,20 @@ cdef enum:
     DFLGS_GROWN = 1              # has grown since reap last looked
 
 cdef public struct slab:                 # 64 bytes; one for each frame that heads a slab
-    # guarded by the cache's lock slab *next slab *prev u32 inuse                    # objects
-    that are not free in the slab u32 free                     # first free object, BUFCTL_END
-    = none; next ones in the bufctl u32 state                    # SLAB_* u32 owner
-    # owner_word of the process that has it private # constant while the slab lives u32 cache
-    # index of its cache u32 colouroff                # bytes from the first page to the
-    management or first object u32 truth                    # index of the first object's
-    truth word u32 pad u64 s_mem                    # physical address of the first object u64
-    management               # physical address of slab_t in RAM, the bufctl array behind it
+    # guarded by the cache's lock
+    slab *next
+    slab *prev
+    u32 inuse                    # objects that are not free in the slab
+    u32 free                     # first free object, BUFCTL_END: none; next ones in the bufctl
+    u32 state                    # SLAB_*
+    u32 owner                    # owner_word of the process that has it private
+    # constant while the slab lives
+    u32 cache                    # index of its cache
+    u32 colouroff                # bytes from the first page to the management or first object
+    u32 truth                    # index of the first object's truth word
+    u32 pad
+    u64 s_mem                    # physical address of the first object
+    u64 management               # physical address of slab_t in RAM, the bufctl array behind it
 
 cdef public struct array_cache:          # what one CPU keeps of one cache
     # only the process that is this CPU, inside a call; another through that CPU's gate
@@ -67,8 +73,7 @@ cdef public struct array_cache:          # what one CPU keeps of one cache
     u64 pad[5]
     u32 entry[256]               # indexes of truth words, last in first out
 
-cdef public struct kmem_cache:           # one for each index; the handle in RAM names the
-index
+cdef public struct kmem_cache:           # one for each index; the handle names the index
     # fast path; constant while the cache lives
     u64 reciprocal               # ceil(2**40 / objsize)
     u64 address                  # kernel address of the handle, 0 = none
@@ -171,8 +176,8 @@ cdef void give_to_full_slab(kmem_cache *c, slab *s) noexcept
 cdef void list_append_slab(kmem_cache *c, slab *s) noexcept
 cdef void list_del_slab(kmem_cache *c, slab *s) noexcept
 # Take the first free object off firstnotfull, not NULL, and make its truth what `holder`
-# says (a cached object keeps its place). Returns the index of its truth word; BUFCTL_END when the
-# slab's free list was damaged and had nothing: it has been rebuilt, try again.
+# says (a cached object keeps its place). Returns the index of its truth word; BUFCTL_END when
+# the slab's free list was damaged and had nothing: it has been rebuilt, try again.
 cdef u32 take_object(kmem_cache *c, u64 holder) noexcept
 # Put a cached or allocated object back into its slab.
 cdef void give_object(kmem_cache *c, u32 truth) noexcept

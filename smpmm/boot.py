@@ -27,7 +27,8 @@ NR_SEGMENT_SLOTS: Final = 256
 
 # Dotted names of the layers, in the order in which they are attached and initialised. Each has
 # `regions(config) -> {name: bytes}`, `attach(config)`, and perhaps `init(config)`; `on_start(monitor,
-# config)`, if it has one, is called when the CPUs run.
+# config)`, if it has one, is called when the CPUs run. `SPARSE_REGIONS` names regions that are full
+# of holes: the layer itself backs what it uses, by `host_cy.segment_reserve`.
 LAYERS: Final = (
     "cpus.percpu_cy",
     "cpus.callsite_cy",
@@ -35,6 +36,7 @@ LAYERS: Final = (
     "cpus.kill_cy",
     "cpus.spinlock_cy",
     "smpmm.mm.page_alloc_cy",
+    "smpmm.mm.cache_cy",
     "interrupts.irq_cy",
 )
 # Imported before the forks so that the CPUs share them; nothing is called.
@@ -93,11 +95,13 @@ def boot(config: Config) -> tuple[int, dict[str, Any]]:
     regions: dict[str, int] = {}
     for module in modules:
         regions.update(module.regions(config))
+    sparse = [name for module in modules for name in getattr(module, "SPARSE_REGIONS", ())]
+    # Holes last: what is reserved at boot is one range.
+    regions = {name: regions[name] for name in sorted(regions, key=sparse.__contains__)}
     header_at, offsets, size = segment_cy.layout(config.ram_bytes, regions)
-    ranges = [(header_at, size - header_at)]
-    if config.ram_bytes <= RESERVED_BYTES:
-        ranges = [(0, size)]
-    fd, what = make_segment(size, tuple(ranges))
+    end = min([offsets[name] for name in sparse], default=size)
+    start = 0 if config.ram_bytes <= RESERVED_BYTES else header_at
+    fd, what = make_segment(size, ((start, end - start),))
     address = map_segment(fd, size)
     host_cy.keep_segment(fd)
     segment_cy.format_header(

@@ -85,6 +85,9 @@ def register_text_address(address_for) -> None:
     text_address = address_for
 
 
+SPARSE_REGIONS = lists_module.SPARSE_REGIONS
+
+
 def regions(config: object) -> dict:
     """Return the regions of the segment that the slab allocator needs, name → bytes."""
     return lists_module.regions(config)

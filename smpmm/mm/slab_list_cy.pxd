@@ -61,7 +61,7 @@ cdef public struct slab:                 # 64 bytes; one for each frame that hea
     u32 truth                    # index of the first object's truth word
     u32 pad
     u64 s_mem                    # physical address of the first object
-    u64 management               # physical address of slab_t in RAM, the bufctl array behind it
+    u64 management               # physical address of slab_t in RAM, then the bufctl array
 
 cdef public struct array_cache:          # what one CPU keeps of one cache
     # only the process that is this CPU, inside a call; another through that CPU's gate

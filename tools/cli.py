@@ -1,7 +1,7 @@
 """The command line: `smpmm stress`, `run`, `lockstat`, `proc`, `bench`.
 
-Exit codes: 0 nothing found, 1 findings, 2 wrong usage, 3 the tool itself failed, 130 interrupted.
-What a command needs is imported when it runs, so that `smpmm --help` is quick.
+Exit codes: 0 nothing found, 1 findings, 2 wrong usage, 3 the tool itself failed, 130
+interrupted. What a command needs is imported when it runs, so that `smpmm --help` is quick.
 """
 
 import os
@@ -157,7 +157,6 @@ def write_json(path: str, value: Any) -> None:
 def explain(error: Exception) -> int:
     """Say what ended a command and return its exit code."""
     from cpus.errors import ConfigError, MachineError
-
     from smpmm_tools.runs import NoSuchRun
 
     if isinstance(error, (ConfigError, NoSuchRun)):

@@ -1,9 +1,10 @@
 """The contention report: who waited for which lock, for how long, and for whom.
 
 It is rendered from the records of `Machine.lock_stat()` as plain dicts, live or from a run.
-Host-descheduled is the part of a wait in which the holder could have run and the host ran something
-else; parked is the part that the waiter slept. Both are of the model, not of the modelled machine:
-on a host with fewer processors than the machine has they explain most of the long waits.
+Host-descheduled is the part of a wait in which the holder could have run and the host ran
+something else; parked is the part that the waiter slept. Both are of the model, not of the
+modelled machine: on a host with fewer processors than the machine has they explain most of
+the long waits.
 """
 
 from typing import Any

@@ -1,14 +1,14 @@
 """Run directories: what a run leaves, and how the tools find it again.
 
-    ./smpmm-runs/<id>/          0700, of the user who ran it
-        config.json             what was asked: command, machine, seed, the command to repeat it
-        result.json             what was measured: report.txt is rendered from it
-        lock_stat.json          lock statistics at the end of the load
-        report.txt              the report as it was printed
-        dmesg.txt               the kernel log
-        proc/                   /proc files, as the machine had them before it was taken down
-        events.jsonl            events, one JSON object in a line
-    ./smpmm-runs/latest         a link to the newest
+./smpmm-runs/<id>/          0700, of the user who ran it
+    config.json             what was asked: command, machine, seed, the command to repeat it
+    result.json             what was measured: report.txt is rendered from it
+    lock_stat.json          lock statistics at the end of the load
+    report.txt              the report as it was printed
+    dmesg.txt               the kernel log
+    proc/                   /proc files, as the machine had them before it was taken down
+    events.jsonl            events, one JSON object in a line
+./smpmm-runs/latest         a link to the newest
 """
 
 import json

@@ -1,0 +1,159 @@
+"""`smpmm run`: a workload of the user's own, and what the machine had to say of it.
+
+The file is executed on the host under a name of its own, so its functions travel by value.
+Its `main(*args)` is run as a task on CPU 0; if it has `host_main(machine)`, that is called
+here instead.
+"""
+
+import shlex
+import sys
+import types
+from pathlib import Path
+from typing import Any, Final
+
+import click
+
+from smpmm_tools import findings, gather, output, report, runs
+from smpmm_tools.findings import Finding
+
+MODULE: Final = "smpmm_workload"
+
+
+def main(options: dict[str, Any]) -> int:
+    """Run the workload; returns 1 when the machine found something."""
+    path, _, function = options["target"].partition(":")
+    workload = load(path)
+    call = choose(workload, path, function)
+    return perform(options, path, workload, call)
+
+
+def load(path: str) -> types.ModuleType:
+    """Execute the file as a module; an error in it is wrong usage, with its traceback."""
+    file = Path(path)
+    try:
+        source = file.read_bytes()
+    except OSError as error:
+        raise click.UsageError(f"{path}: {error.strerror}") from None
+    module = types.ModuleType(MODULE)
+    module.__file__ = str(file.resolve())
+    sys.modules[MODULE] = module
+    sys.path.insert(0, str(file.resolve().parent))
+    from cpus import ship
+
+    ship.register_by_value(MODULE)
+    try:
+        exec(compile(source, module.__file__, "exec"), module.__dict__)
+    except Exception as error:
+        click.echo(findings.exception_text(error), err=True)
+        raise click.UsageError(f"{path} cannot be loaded: {error}") from None
+    return module
+
+
+def choose(workload: types.ModuleType, path: str, function: str) -> str:
+    """Return the name of the function to call."""
+    if function:
+        if not callable(getattr(workload, function, None)):
+            raise click.UsageError(f"{path} has no function {function}")
+        return function
+    for name in ("host_main", "main"):
+        if callable(getattr(workload, name, None)):
+            return name
+    raise click.UsageError(
+        f"{path} has neither main() nor host_main(machine): write {path}:FUNCTION"
+    )
+
+
+def perform(options: dict[str, Any], path: str, workload: types.ModuleType, call: str) -> int:
+    """Boot, run, save, report."""
+    from smpmm import Machine
+
+    machine_options = gather.machine_options(options, **getattr(workload, "MACHINE", {}))
+    args = options["args"]
+    found: list[Finding] = []
+    with Machine(**machine_options) as machine:
+        run = runs.create("run", options["parent"])
+        machine_record = gather.config_record(machine.config)
+        config = {
+            "command": "run",
+            "target": options["target"],
+            "args": list(args),
+            "machine": machine_record,
+            "repeat": repeat_command(options, machine_record["seed"]),
+        }
+        run.write_json("config.json", config)
+        result = execute(machine, workload, call, args, found)
+        save(machine, run, found)
+    every = findings.unique(merge(found))
+    record = {"result": repr(result), "findings": [one.as_dict() for one in every]}
+    run.write_json("result.json", record)
+    return show(run, config, record, result)
+
+
+def execute(
+    machine: Any,
+    workload: types.ModuleType,
+    call: str,
+    args: tuple[str, ...],
+    found: list[Finding],
+) -> Any:
+    """Call the workload; what it raises is a finding."""
+    function = getattr(workload, call)
+    try:
+        if call == "host_main":
+            return function(machine, *args)
+        return machine.run(function, *args, cpu=0)
+    except Exception as error:
+        found.append(findings.of_exception(call, error))
+        return None
+
+
+def save(machine: Any, run: runs.Run, found: list[Finding]) -> None:
+    """Save what the machine shows; its reports, leaks and broken invariants are findings."""
+    try:
+        run.write_json("lock_stat.json", machine.lock_stat().as_dict())
+        gather.save_proc(machine, run)
+        gather.check(machine, found)
+    except Exception as error:  # a machine that has ended still has its log
+        found.append(findings.of_exception("the machine", error))
+    try:
+        run.write("dmesg.txt", machine.dmesg())
+        found += findings.from_log(run.read("dmesg.txt"))
+    except Exception as error:
+        found.append(findings.of_exception("the kernel log", error))
+
+
+def merge(found: list[Finding]) -> list[Finding]:
+    """Drop what the log tells a second time: the report of an exception that was raised."""
+    texts: set[str] = set()
+    kept = []
+    for one in found:
+        text = one.text.strip()
+        if text and text in texts:
+            continue
+        texts.add(text)
+        kept.append(one)
+    return kept
+
+
+def repeat_command(options: dict[str, Any], seed: int) -> str:
+    """Return the one command that repeats the run."""
+    words = ["smpmm", "run", options["target"]]
+    for name in ("cpus", "mem", "kernel", "cmdline", "on_bug"):
+        if options[name] is not None:
+            words += [f"--{name.replace('_', '-')}", str(options[name])]
+    words += ["--seed", str(seed)]
+    if options["args"]:
+        words += ["--", *options["args"]]
+    return shlex.join(words)
+
+
+def show(run: runs.Run, config: Any, record: Any, result: Any) -> int:
+    """Print the findings, keep them in the run's directory, return the exit code."""
+    with open(run.path / "report.txt", "w") as file:
+        report.render_findings(output.Page(file), record["findings"])
+    page = output.page(sys.stdout)
+    if result is not None:
+        page.line(f"{config['target']} returned {result!r}")
+    report.render_findings(page, record["findings"])
+    report.render_end(page, run, config)
+    return 1 if record["findings"] else 0

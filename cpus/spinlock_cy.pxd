@@ -12,6 +12,7 @@ cdef enum:
     WAITERS = 0x80000000
     NR_POINTS = 4096       # (class, waiter's site, holder's site) triples
     HIST = 32              # log2 buckets of ns
+    STATS_OFF = 2          # *exact_hold_times: acquisitions are not counted
 
     CLASS_SPIN = 0
     CLASS_RW = 1
@@ -97,7 +98,7 @@ cdef extern from "waiting.h":
 cdef lock_class *lock_classes
 cdef lock_stat *lock_stats                # [nr_cpus][NR_CLASSES]
 cdef contention_point *contention_points  # [NR_POINTS]
-cdef u64 *exact_hold_times                # 1: every section is timed
+cdef u64 *exact_hold_times                # 0: every 16th section is timed, 1: all; STATS_OFF
 cdef u64 *deadlock_claim                  # owner word of the waiter that searches, 0 = nobody
 cdef int schedstat_fds[224]               # by slot; of generation schedstat_of - 1
 cdef u32 schedstat_of[224]

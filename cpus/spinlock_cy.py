@@ -99,7 +99,15 @@ def set_exact(on: bool) -> None:
 
 def hold_times_exact() -> bool:
     """Return whether every hold time is taken."""
-    return exact_hold_times[0] != 0
+    return exact_hold_times[0] == 1
+
+
+def set_stats(on: bool) -> None:
+    """Count acquisitions and time sections of spinlocks, or leave it, to see what that costs.
+
+    Waits are counted in any case.
+    """
+    exact_hold_times[0] = 0 if on else STATS_OFF
 
 
 def lock_class_named(name, kind, recovery):
@@ -192,6 +200,12 @@ def spin_acquire(lock, site):
 
 def spin_acquired(lock, site):
     """Count the acquisition; called by the new owner."""
+    mode: u64 = exact_hold_times[0]
+    lock.site = site
+    if unlikely(mode == STATS_OFF):
+        lock.acquired = 0
+        note_held(cython.cast(u64, lock), site, 0)
+        return
     stat: cython.pointer[lock_stat] = cython.address(
         lock_stats[this_cpu.number * NR_CLASSES + lock.class_]
     )
@@ -199,10 +213,7 @@ def spin_acquired(lock, site):
     if lock.last_cpu != this_cpu.number + 1:
         stat.acq_bounces += lock.last_cpu != 0
         lock.last_cpu = cython.cast(u32, this_cpu.number) + 1
-    lock.site = site
-    lock.acquired = (
-        clock_ticks() if stat.acquisitions & 15 == 0 or exact_hold_times[0] != 0 else 0
-    )
+    lock.acquired = clock_ticks() if stat.acquisitions & 15 == 0 or mode != 0 else 0
     note_held(cython.cast(u64, lock), site, 0)
 
 
@@ -626,7 +637,7 @@ def write_acquire(lock, site):
         lock.last_cpu = cython.cast(u32, this_cpu.number) + 1
     lock.site = site
     lock.acquired = (
-        clock_ticks() if stat.acquisitions & 15 == 0 or exact_hold_times[0] != 0 else 0
+        clock_ticks() if stat.acquisitions & 15 == 0 or exact_hold_times[0] == 1 else 0
     )
     note_held(cython.cast(u64, lock), site, 2)
     return 0

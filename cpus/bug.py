@@ -105,7 +105,7 @@ def report(
     itself would have done. Any context, outside of any kernel call.
     """
     text = report_text(title.split("\n"), extra or [])
-    text += f"\n[Linux 2.4 here: {linux}]"
+    text += f"\n[{error.__name__}; Linux 2.4 here: {linux}]"
     event_cy.log(text, KERN_ALERT)
     event_cy.event(EVENT_BUG, 0, 0, 0, callsite_cy.here())
     summary = title.split("\n")[0]

@@ -196,7 +196,7 @@ def read_digest(calls: Calls, device: Any, name: str, length: int) -> str:
 def copy_files(
     address: int, number: int, path: str, files: tuple[str, ...], seed: int
 ) -> dict[str, Any]:
-    """Copy files through the device at `path`, which is this task's alone, until told to stop."""
+    """Copy files through the device at `path`, this task's alone, until told to stop."""
     control = Control.at(address)
     done = u64.at(control.progress)
     calls, mismatches = Calls(), []

@@ -38,6 +38,7 @@ LAYERS: Final = (
     "smpmm.mm.page_alloc_cy",
     "smpmm.mm.cache_cy",
     "interrupts.irq_cy",
+    "smpmm.driver_side",
 )
 # Imported before the forks so that the CPUs share them; nothing is called.
 SHARED_MODULES: Final = (

@@ -9,6 +9,8 @@ import errno
 from types import MappingProxyType
 from typing import Final
 
+from smpmm.profile import GFP_2_4_0
+
 ERRNO: Final = MappingProxyType(
     {name: number for number, name in errno.errorcode.items()}
     | {
@@ -18,24 +20,6 @@ ERRNO: Final = MappingProxyType(
         "ERESTARTNOINTR": 513,
         "ERESTARTNOHAND": 514,
         "ENOIOCTLCMD": 515,
-    }
-)
-
-GFP_2_4_5: Final = MappingProxyType(
-    {
-        "__GFP_WAIT": 0x01,
-        "__GFP_HIGH": 0x02,
-        "__GFP_IO": 0x04,
-        "__GFP_DMA": 0x08,
-        "__GFP_HIGHMEM": 0x10,
-        "GFP_BUFFER": 0x03,
-        "GFP_ATOMIC": 0x02,
-        "GFP_USER": 0x05,
-        "GFP_HIGHUSER": 0x15,
-        "GFP_KERNEL": 0x07,
-        "GFP_NFS": 0x07,
-        "GFP_KSWAPD": 0x04,
-        "GFP_DMA": 0x08,
     }
 )
 
@@ -140,10 +124,10 @@ def unmangled(name: str) -> str | None:
 
 VERSIONS: Final = MappingProxyType(
     {
-        "2.4": MappingProxyType(
+        "2.4.5": MappingProxyType(
             {
                 **ERRNO,
-                **GFP_2_4_5,
+                **GFP_2_4_0,
                 **SLAB_2_4_5,
                 **IRQ_I386,
                 **FILE_I386,

@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 
 from smpmm.constants import VERSIONS, unmangled
 
-DEFAULT_VERSION: Final = "2.4"
+DEFAULT_VERSION: Final = "2.4.5"
 
 
 class Place(NamedTuple):
@@ -46,15 +46,19 @@ CALLS: Final = MappingProxyType(
             free_bootmem
             """,
         "smpmm.mm.access_cy": """
-            memset memcpy memcmp peek poke copy_to_user copy_from_user get_user put_user
+            memset memcpy memmove memcmp peek poke
             """,
-        "cpus.spinlock_cy": """
-            spin_lock_init spin_lock spin_lock_irq spin_lock_irqsave spin_lock_bh
-            spin_unlock spin_unlock_irq spin_unlock_irqrestore spin_unlock_bh spin_trylock
-            spin_is_locked rwlock_init read_lock read_lock_irq read_lock_irqsave read_lock_bh
-            read_unlock read_unlock_irq read_unlock_irqrestore read_unlock_bh
-            write_lock write_lock_irq write_lock_irqsave write_lock_bh
-            write_unlock write_unlock_irq write_unlock_irqrestore write_unlock_bh
+        "smpmm.mm.user_cy": """
+            copy_to_user copy_from_user get_user put_user clear_user access_ok
+            strncpy_from_user
+            """,
+        "cpus.lock_cy": """
+            spin_lock_init spin_lock spin_lock_irq spin_lock_irqsave spin_lock_bh spin_unlock
+            spin_unlock_irq spin_unlock_irqrestore spin_unlock_bh spin_trylock spin_is_locked
+            rwlock_init=rwlock_init_ read_lock read_lock_irq read_lock_irqsave read_lock_bh
+            read_unlock read_unlock_irq read_unlock_irqrestore read_unlock_bh write_lock
+            write_lock_irq write_lock_irqsave write_lock_bh write_unlock write_unlock_irq
+            write_unlock_irqrestore write_unlock_bh
             """,
         "cpus.sleep_cy": """
             sema_init init_MUTEX init_MUTEX_LOCKED down down_interruptible down_trylock up
@@ -90,9 +94,9 @@ CALLS: Final = MappingProxyType(
             current schedule schedule_timeout set_current_state signal_pending
             """,
         "cpus.sched": "kernel_thread",
-        "cpus.bug": "BUG panic",
+        "cpus.bug": "panic",
         "smpmm.time_cy": "jiffies udelay mdelay",
-        "smpmm.printk": "printk",
+        "smpmm.printk": "printk BUG",
         "interrupts.irq": """
             request_irq free_irq enable_irq disable_irq disable_irq_nosync synchronize_irq
             raise_irq
@@ -177,7 +181,7 @@ def place_of(name: str) -> Place | None:
 
 
 def names(version: str = DEFAULT_VERSION) -> list[str]:
-    """Return every name of `from smpmm.kernel import *` in a kernel of this version, sorted."""
+    """Return every name of `from smpmm.kernel import *` in this kernel version, sorted."""
     later = {word.partition("=")[0] for words in LATER.values() for word in words.split()}
     values = VERSIONS[version]
     return sorted(

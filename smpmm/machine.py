@@ -16,6 +16,7 @@ from cpus import channel, ship
 from cpus.client import Connection, Task
 from cpus.errors import MachineError
 from smpmm.config import Config, check_host, make_config
+from smpmm.machine_calls import MachineCalls
 
 BOOT_TIMEOUT_S = 30
 CLOSE_TIMEOUT_S = 5
@@ -48,7 +49,7 @@ class Cpu:
         return self._machine._cpu_facts()[self.number]["current"]
 
 
-class Machine:
+class Machine(MachineCalls):
     """A machine of `cpus` processors, booted by the constructor; a context manager.
 
     Arguments are those of `smpmm.config.make_config`. ConfigError for a bad one, MachineError when

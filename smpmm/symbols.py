@@ -15,6 +15,7 @@ from typing import Any, NoReturn
 from smpmm import constants
 
 _version: str | None = None
+_config: Any = None
 _bound: dict[str, Any] = {}
 
 
@@ -64,17 +65,23 @@ class KernelCall(Symbol):
         )
 
 
-def enter_machine(version: str = "2.4") -> None:
+def enter_machine(version: str = "2.4.5", config: Any = None) -> None:
     """Make this process and those it forks part of a machine of kernel `version`."""
-    global _version
+    global _version, _config
     _version = version
+    _config = config
     _bound.clear()
+
+
+def config_value(name: str, default: Any = None) -> Any:
+    """Return an attribute of the machine's configuration."""
+    return getattr(_config, name, default)
 
 
 def leave_machine() -> None:
     """Undo `enter_machine`: for tests that have both sides in one process."""
-    global _version
-    _version = None
+    global _version, _config
+    _version = _config = None
     _bound.clear()
 
 
@@ -94,7 +101,10 @@ def resolve(name: str) -> Any:
     if place is None:
         raise NameError(f"{name!r} is no name of smpmm.kernel")
     if place.everywhere:
-        return getattr(importlib.import_module(place.module), place.attribute)
+        try:
+            return getattr(importlib.import_module(place.module), place.attribute)
+        except (ImportError, AttributeError):
+            return KernelCall(name)
     if _version is None:
         return KernelCall(name) if place.module else Symbol(name)
     if name not in _bound:
@@ -104,8 +114,13 @@ def resolve(name: str) -> Any:
 
 def _bind(name: str, place: Any) -> Any:
     if place.module:
-        found = getattr(importlib.import_module(place.module), place.attribute)
+        try:
+            found = getattr(importlib.import_module(place.module), place.attribute)
+        except (ImportError, AttributeError):
+            return KernelCall(name)
         return found() if place.is_value else found
+    if name == "HZ":
+        return config_value("hz", constants.PAGE_I386["HZ"])
     values = constants.VERSIONS[_version]  # type: ignore[index]
     if place.attribute not in values:
         raise NameError(f"{name} does not exist in Linux {_version}")

@@ -9,7 +9,7 @@ from smpmm import constants, kernel, kernel_names, symbols
 
 @pytest.fixture
 def machine():
-    symbols.enter_machine("2.4")
+    symbols.enter_machine("2.4.5")
     yield
     symbols.leave_machine()
 
@@ -30,7 +30,7 @@ def test_a_call_outside_says_so() -> None:
 def test_symbols_travel_by_name_and_become_integers(machine) -> None:
     symbols.leave_machine()
     shipped = pickle.dumps((kernel.GFP_KERNEL, kernel.ENOMEM, kernel.HZ))
-    symbols.enter_machine("2.4")
+    symbols.enter_machine("2.4.5")
     assert pickle.loads(shipped) == (7, 12, 100)
 
 
@@ -55,7 +55,7 @@ def test_a_name_of_another_version_can_be_imported_outside() -> None:
 
 
 def test_gfp_composites_are_made_of_the_version_s_bits() -> None:
-    gfp = constants.GFP_2_4_5
+    gfp = constants.VERSIONS["2.4.5"]
     bits = gfp["__GFP_WAIT"] | gfp["__GFP_HIGH"] | gfp["__GFP_IO"]
     assert gfp["GFP_KERNEL"] == bits == 7
     assert gfp["GFP_HIGHUSER"] == gfp["GFP_USER"] | gfp["__GFP_HIGHMEM"]

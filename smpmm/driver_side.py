@@ -1,0 +1,35 @@
+"""The layer that drivers stand on: kernel text, modules, devices, open files, /proc.
+
+Wires the tables of the segment, and tells the layers below what only this one knows: how a
+function gets an address in the kernel's text, and how an address becomes a function.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from interrupts import callbacks
+from smpmm import module, registry_cy, symbols, text, text_cy
+
+TABLES = (text_cy, registry_cy)
+
+
+def regions(config: Any) -> dict[str, int]:
+    """Return the regions of the segment that this layer needs, name → bytes."""
+    return {name: size for table in TABLES for name, size in table.regions(config).items()}
+
+
+def attach(config: Any) -> None:
+    """Find the regions, make this process part of a machine, register hooks."""
+    symbols.enter_machine(getattr(config, "kernel", "2.4.5"), config)
+    for table in TABLES:
+        table.attach(config)
+    callbacks.register_text(text.load, text.register)
+    # In every process from here on: nobody may be the first to import it while holding a call.
+    assert module.find is not None
+
+
+def init(config: Any) -> None:
+    """Format the regions of a fresh segment."""
+    for table in TABLES:
+        table.init(config)

@@ -1,0 +1,94 @@
+"""What a machine's user asks of its kernel: modules, files, /proc, the log.
+
+Each is a system call from outside: a task of its own on the least loaded CPU. Reports can be
+read when no CPU answers; then the segment is read by the monitor, and the text says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+PLACES = {
+    "sys_open": "smpmm.files:sys_open",
+    "sys_close": "smpmm.files:sys_close",
+    "sys_read": "smpmm.files:sys_read",
+    "sys_readall": "smpmm.files:sys_readall",
+    "sys_write": "smpmm.files:sys_write",
+    "sys_llseek": "smpmm.files:sys_llseek",
+    "sys_ioctl": "smpmm.files:sys_ioctl",
+    "proc_read": "smpmm.files:proc_read",
+    "proc_write": "smpmm.files:proc_write",
+}
+
+
+class RemoteCalls:
+    """The system calls of a file object outside of the machine."""
+
+    def __init__(self, syscall: Callable[..., Any]) -> None:
+        self._syscall = syscall
+
+    def call(self, name: str, *arguments: Any) -> Any:
+        return self._syscall(PLACES[name], *arguments)
+
+
+class MachineCalls:
+    """Methods of a Machine; `_syscall` is its way in."""
+
+    config: Any
+    _syscall: Callable[..., Any]
+
+    def insmod(self, name: str, /, **parameters: Any) -> None:
+        """Load a bundled driver, or the module in a .py file, with its parameters.
+
+        Parameters on the kernel command line, `scull.scull_quantum=8000`, hold unless they are
+        given here. OSError with the errno of its init function, FileExistsError when it is
+        loaded, ConfigError for a parameter, FrozenStateError for state kept in Python.
+        """
+        from smpmm import module
+
+        stem, file, source = module.find_source(name)
+        prefix = f"{stem}."
+        given = {
+            option.removeprefix(prefix): value
+            for option, value in self.config.options.items()
+            if option.startswith(prefix)
+        }
+        self._syscall("smpmm.module:insmod", stem, file, source, given | parameters)
+
+    def rmmod(self, name: str) -> Any:
+        """Remove a module; returns what it did not free, false when that is nothing.
+
+        OSError: ENOENT when it is not loaded, EBUSY when it is in use.
+        """
+        return self._syscall("smpmm.module:rmmod", name)
+
+    def open(self, path: str, mode: str = "r", buffering: int = -1, **options: Any) -> Any:
+        """Open a device or a /proc file; arguments and result are those of Python's `open`."""
+        from smpmm import files
+
+        return files.open(path, mode, buffering, calls=RemoteCalls(self._syscall), **options)
+
+    def mknod(self, path: str, major: int, minor: int) -> None:
+        """Make a node for a device; FileExistsError when there is one of that path."""
+        self._syscall("smpmm.chrdev:mknod", path, major, minor)
+
+    def proc(self, name: str) -> str:
+        """Return a /proc file, as text."""
+        return self._syscall("smpmm.proc.registry:read", name)
+
+    def proc_write(self, name: str, text: str) -> None:
+        """Write to a /proc file."""
+        self._syscall("smpmm.proc.registry:write", name, text)
+
+    def proc_files(self) -> list[str]:
+        """Return the names of all /proc files."""
+        return self._syscall("smpmm.proc.registry:ls")
+
+    def dmesg(self) -> str:
+        """Return the kernel log."""
+        return self._syscall("cpus.event_cy:dmesg")
+
+    def raise_irq(self, irq: int, cpu: int | None = None) -> None:
+        """Raise an edge on an interrupt line, as a device does."""
+        self._syscall("interrupts.irq:raise_irq", irq, cpu)

@@ -3,8 +3,6 @@
 from cpus.atomic cimport u8, u16, u32, u64
 from cpus.handle_cy cimport Handle
 
-cdef u32 word_bytes                  # of a pointer and a long, in the machine's architecture
-
 cdef class Scalar:
     cdef readonly str name
     cdef readonly bint signed
@@ -23,10 +21,6 @@ cdef object value_of(Scalar scalar, u64 word)
 # mapped.
 cdef object load(Scalar scalar, u64 address)
 cdef int store(Scalar scalar, u64 address, u64 word) except -1
-
-# Inside a call: 0, or -1 where nothing is mapped.
-cdef int load_word(u64 address, u32 nr_bytes, u64 *word) noexcept
-cdef int store_word(u64 address, u32 nr_bytes, u64 word) noexcept
 
 cdef int need_machine() except -1
 

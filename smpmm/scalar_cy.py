@@ -12,25 +12,12 @@ import cython
 from cython.cimports.cpus.atomic import unlikely
 from cython.cimports.cpus.handle_cy import Handle, address_of
 from cython.cimports.cpus.percpu_cy import enter, leave, this_process
-from cython.cimports.cpus.segment_cy import native
+from cython.cimports.cpus.word_cy import bad_access, load_word, store_word, word_bytes
 from cython.cimports.cpython.bytes import PyBytes_AS_STRING, PyBytes_FromStringAndSize
 from cython.cimports.cpython.long import PyLong_AsUnsignedLongLongMask, PyLong_Check
-from cython.cimports.libc.string import memcpy
-from cython.cimports.smpmm.mm.access_cy import memory_fault, read_bytes, write_bytes
+from cython.cimports.smpmm.mm.access_cy import read_bytes, write_bytes
 
-word_bytes = 4
 _function_address: object = None
-
-
-def set_word_bytes(nr_bytes: int) -> None:
-    """Say how big a pointer is in the machine's architecture; before any layout is made."""
-    global word_bytes
-    word_bytes = nr_bytes
-
-
-def pointer_bytes() -> int:
-    """Return how big a pointer is in the machine's architecture."""
-    return word_bytes
 
 
 def set_function_hook(hook: object) -> None:
@@ -105,39 +92,6 @@ def value_of(scalar, word):
     return word >> shift
 
 
-def load_word(address, nr_bytes, word):
-    at: cython.pointer[cython.void] = native(address, nr_bytes)
-    word[0] = 0
-    if unlikely(at == cython.NULL):
-        # Mapped by pages of which it touches two, or not at all.
-        return 0 if read_bytes(word, address, nr_bytes) == nr_bytes else -1
-    # One load of the host's: nobody sees half of another's store.
-    if nr_bytes == 4:
-        word[0] = cython.cast(cython.pointer[u32], at)[0]
-    elif nr_bytes == 1:
-        word[0] = cython.cast(cython.pointer[u8], at)[0]
-    elif nr_bytes == 2:
-        word[0] = cython.cast(cython.pointer[u16], at)[0]
-    else:
-        memcpy(word, at, 8)
-    return 0
-
-
-def store_word(address, nr_bytes, word):
-    at: cython.pointer[cython.void] = native(address, nr_bytes)
-    if unlikely(at == cython.NULL):
-        return 0 if write_bytes(address, cython.address(word), nr_bytes) == nr_bytes else -1
-    if nr_bytes == 4:
-        cython.cast(cython.pointer[u32], at)[0] = cython.cast(u32, word)
-    elif nr_bytes == 1:
-        cython.cast(cython.pointer[u8], at)[0] = cython.cast(u8, word)
-    elif nr_bytes == 2:
-        cython.cast(cython.pointer[u16], at)[0] = cython.cast(u16, word)
-    else:
-        memcpy(at, cython.address(word), 8)
-    return 0
-
-
 def need_machine():
     if unlikely(this_process == cython.NULL):
         from smpmm.symbols import OutsideMachine
@@ -157,7 +111,7 @@ def load(scalar, address):
     failed = load_word(address, scalar_bytes(scalar), cython.address(word))
     leave()
     if unlikely(failed):
-        memory_fault(b"read", address)
+        bad_access(b"read", address)
     return value_of(scalar, word)
 
 
@@ -168,7 +122,7 @@ def store(scalar, address, word):
     failed = store_word(address, scalar_bytes(scalar), word)
     leave()
     if unlikely(failed):
-        memory_fault(b"write", address)
+        bad_access(b"write", address)
     return 0
 
 
@@ -241,7 +195,7 @@ class Array:
         done = read_bytes(PyBytes_AS_STRING(data), self.address, nr_bytes)
         leave()
         if unlikely(done < nr_bytes):
-            memory_fault(b"read", self.address + done)
+            bad_access(b"read", self.address + done)
         return data
 
     def read(self):
@@ -263,7 +217,7 @@ class Array:
         done = write_bytes(self.address, PyBytes_AS_STRING(padded), nr_bytes)
         leave()
         if unlikely(done < nr_bytes):
-            memory_fault(b"write", self.address + done)
+            bad_access(b"write", self.address + done)
 
     def __reduce__(self):
         return rebuild_array, (self.scalar, int(self.address), self.nr_items)

@@ -14,17 +14,10 @@ cdef u64 write_bytes(u64 address, const void *data, u64 n) noexcept
 cdef u64 fill_bytes(u64 address, int value, u64 n) noexcept
 # The native address of the longest piece of [address, address + n) that is found at once, and
 # its length; NULL and 0 when nothing is mapped there.
-cdef u64 chunk(u64 left) noexcept
 cdef u8 *span(u64 address, u64 n, u64 *length) noexcept
+cdef u64 chunk(u64 left) noexcept      # how much of it is moved at a time
 
-cdef u64 copy_forward(u64 to, u64 from_, u64 n, u64 *fault) noexcept
-cdef u64 copy_backward(u64 to, u64 from_, u64 n, u64 *fault) noexcept
-cdef u64 compare(u64 a, u64 b, u64 n, int *result, u64 *fault) noexcept
 # The same between two ranges of kernel addresses; `fault` is set to the address that failed.
 cdef u64 copy_forward(u64 to, u64 from_, u64 n, u64 *fault) noexcept
 cdef u64 copy_backward(u64 to, u64 from_, u64 n, u64 *fault) noexcept
 cdef u64 compare(u64 a, u64 b, u64 n, int *result, u64 *fault) noexcept
-
-# Report an access to `address` by the kernel call `call`: an oops, raised. Outside of any
-# call.
-cdef int memory_fault(const char *call, u64 address) except -1

@@ -14,6 +14,7 @@ from cython.cimports.cpus.atomic import unlikely
 from cython.cimports.cpus.handle_cy import address_of
 from cython.cimports.cpus.percpu_cy import enter, leave, stand_still_point
 from cython.cimports.cpus.segment_cy import native
+from cython.cimports.cpus.word_cy import bad_access
 from cython.cimports.cpython.buffer import (
     PyBUF_SIMPLE,
     PyBuffer_Release,
@@ -24,12 +25,6 @@ from cython.cimports.libc.string import memcmp as host_memcmp
 from cython.cimports.libc.string import memcpy as host_memcpy
 from cython.cimports.libc.string import memmove as host_memmove
 from cython.cimports.libc.string import memset as host_memset
-
-
-def memory_fault(call, address):
-    from cpus import bug
-
-    bug.bad_address(call.decode(), address)
 
 
 def chunk(left):
@@ -144,7 +139,7 @@ def memset(address: object, byte: cython.longlong, n: cython.ulonglong):
     done = fill_bytes(at, cython.cast(cython.int, byte & 0xFF), n)
     leave()
     if unlikely(done < n):
-        memory_fault(b"memset", at + done)
+        bad_access(b"memset", at + done)
     return address
 
 
@@ -158,7 +153,7 @@ def memcpy(to: object, from_: object, n: cython.ulonglong):
     done = copy_forward(target, source, n, cython.address(fault))
     leave()
     if unlikely(done < n):
-        memory_fault(b"memcpy", fault)
+        bad_access(b"memcpy", fault)
     return to
 
 
@@ -175,7 +170,7 @@ def memmove(to: object, from_: object, n: cython.ulonglong):
         done = copy_forward(target, source, n, cython.address(fault))
     leave()
     if unlikely(done < n):
-        memory_fault(b"memmove", fault)
+        bad_access(b"memmove", fault)
     return to
 
 
@@ -211,7 +206,7 @@ def memcmp(a: object, b: object, n: cython.ulonglong) -> int:
     done = compare(first, second, n, cython.address(result), cython.address(fault))
     leave()
     if unlikely(done < n):
-        memory_fault(b"memcmp", fault)
+        bad_access(b"memcmp", fault)
     return result
 
 
@@ -225,7 +220,7 @@ def peek(address: object, n: cython.ulonglong) -> bytes:
     done = read_bytes(PyBytes_AS_STRING(data), at, n)
     leave()
     if unlikely(done < n):
-        memory_fault(b"peek", at + done)
+        bad_access(b"peek", at + done)
     return data
 
 
@@ -240,6 +235,6 @@ def poke(address: object, data: object) -> None:
         done = write_bytes(at, view.buf, view.len)
         leave()
         if unlikely(done < cython.cast(u64, view.len)):
-            memory_fault(b"poke", at + done)
+            bad_access(b"poke", at + done)
     finally:
         PyBuffer_Release(cython.address(view))

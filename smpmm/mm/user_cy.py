@@ -17,6 +17,7 @@ from cython.cimports.cpus.atomic import unlikely
 from cython.cimports.cpus.handle_cy import address_of
 from cython.cimports.cpus.percpu_cy import enter_sleeping, leave, stand_still_point, this_cpu
 from cython.cimports.cpus.segment_cy import direct_start
+from cython.cimports.cpus.word_cy import bad_access
 from cython.cimports.cpython.buffer import (
     PyBUF_SIMPLE,
     PyBUF_WRITABLE,
@@ -28,7 +29,6 @@ from cython.cimports.libc.string import memchr, memcpy, memset
 from cython.cimports.smpmm.mm.access_cy import (
     chunk,
     fill_bytes,
-    memory_fault,
     read_bytes,
     write_bytes,
 )
@@ -226,7 +226,7 @@ def copy_to_user(to: object, from_: object, n: cython.ulonglong) -> int:
     done = to_user(target, source, n, cython.address(fault))
     leave()
     if unlikely(fault):
-        memory_fault(b"copy_to_user", source + done)
+        bad_access(b"copy_to_user", source + done)
     return n - done
 
 
@@ -244,7 +244,7 @@ def copy_from_user(to: object, from_: object, n: cython.ulonglong) -> int:
     done = from_user(target, source, n, cython.address(fault))
     leave()
     if unlikely(fault):
-        memory_fault(b"copy_from_user", target + done)
+        bad_access(b"copy_from_user", target + done)
     return n - done
 
 
@@ -295,7 +295,7 @@ def strncpy_from_user(to: object, from_: object, n: cython.ulonglong) -> int:
             done += piece
     leave()
     if unlikely(fault):
-        memory_fault(b"strncpy_from_user", target + done)
+        bad_access(b"strncpy_from_user", target + done)
     if missing:
         return -EFAULT
     return done - (end != cython.NULL)

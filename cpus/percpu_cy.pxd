@@ -122,6 +122,7 @@ cdef void raise_softirq_pending(u64 nr) noexcept          # on this CPU, inside 
 # The gate of a process that is not a CPU of its own: an interrupt handler, or the sender of an
 # inter-processor interrupt. Returns 0, or -1 when that CPU is not online.
 cdef int gate_acquire(u64 cpu) noexcept
+cdef int gate_try(u64 cpu, u64 timeout_ns) noexcept       # -1 also when that takes too long
 cdef void gate_release() noexcept
 # A lock word: process slot + 1 in bits 0-7, its generation in bits 8-30, bit 31 = someone is parked.
 cdef process_slot *owner_slot(u32 word) noexcept # NULL: nobody, or a process that is gone

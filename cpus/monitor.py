@@ -75,7 +75,6 @@ class Child:
     reader: FrameReader
     outbox: Outbox
     requests: set[int] = field(default_factory=set)
-    ending: bool = False  # was told to end: its death is no news
 
 
 class Monitor:
@@ -162,12 +161,6 @@ class Monitor:
         )
         return child
 
-    def terminate(self, slot: int) -> None:
-        """End a handler or device process, which has nothing to put right."""
-        child = self.children[slot]
-        child.ending = True
-        os.kill(child.pid, signal.SIGTERM)
-
     def _child(self, monitor_pid: int, slot: int, name: str, ends: tuple[int, ...]) -> None:
         """Begin the life of a forked child: nothing of the monitor's stays open in it."""
         host_cy.die_with_parent()
@@ -244,8 +237,7 @@ class Monitor:
         del self.children[child.slot]
         code = os.waitstatus_to_exitcode(status)
         how = f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit status {code}"
-        if not child.ending:
-            event_cy.log(f"smpmm: {child.name} (pid {child.pid}) died: {how}", 1)
+        event_cy.log(f"smpmm: {child.name} (pid {child.pid}) died: {how}", 1)
         self._unreaped.append(child)
         self._reap_slot(child)
 
@@ -267,10 +259,7 @@ class Monitor:
         segment_cy.power_off()
         self.relay.say_end(self.reason or "the monitor failed")
         for child in self.children.values():
-            if child.kind == KIND_CPU:
-                self.send(child, channel.pack(channel.STOP))
-            else:
-                self.terminate(child.slot)
+            self.send(child, channel.pack(channel.STOP))
         deadline = time.monotonic() + GRACE_S
         left = {child.pidfd: child for child in self.children.values()}
         while left and (wait := deadline - time.monotonic()) > 0:

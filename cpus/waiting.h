@@ -25,10 +25,8 @@ static inline unsigned long long read_run_delay(int fd) {
     return strtoull(second, NULL, 10);
 }
 
-static inline int format_takeover(char *text, int size, const char *lock,
-                                  const char *owner) {
-    int n = snprintf(text, (size_t)size, "lock %s: its owner %s died, taken over", lock,
-                     owner);
+static inline int format_takeover(char *text, int size, const char *lock, const char *process) {
+    int n = snprintf(text, (size_t)size, "lock %s: its owner %s died, taken over", lock, process);
     return n < size ? n : size - 1;
 }
 

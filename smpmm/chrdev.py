@@ -7,10 +7,13 @@ makes others. Not modelled: block devices, devfs.
 from __future__ import annotations
 
 import errno
+import struct
 from typing import Any
 
-from smpmm import namespace, registry_cy
+from cpus import percpu_cy
+from smpmm import registry_cy
 from smpmm.kdev import MAX_CHRDEV, MINOR_BITS, MKDEV
+from smpmm.mm import access_cy
 
 
 def register_chrdev(major: int, name: str, fops: Any) -> int:
@@ -20,29 +23,26 @@ def register_chrdev(major: int, name: str, fops: Any) -> int:
     """
     if not 0 <= major < MAX_CHRDEV:
         return -errno.EINVAL
+    percpu_cy.preemption_point()
     address = int(fops or 0)
-    serial = max((namespace.serial_of(f) for f in _functions(fops)), default=0)
     taken = registry_cy.chrdev_info(major) if major else None
     if taken and taken[1] == address:
         return 0
-    number = registry_cy.claim_chrdev(major, name, address, serial)
+    number = registry_cy.claim_chrdev(major, name, address, _owner(address))
     if not number:
         return -errno.EBUSY
     return 0 if major else number
 
 
-def _functions(fops: Any) -> list[Any]:
-    functions = getattr(fops, "functions", None)
-    if functions is not None:
-        return [function for function in functions.values() if function is not None]
-    from smpmm.fops import OPERATIONS, operations_at
-
-    operations = operations_at(int(fops))
-    return [f for name in OPERATIONS if (f := getattr(operations, name)) is not None]
+def _owner(fops: int) -> int:
+    """Return the serial number of the module that a file_operations names as its owner."""
+    (owner,) = struct.unpack("<I", access_cy.peek(fops, 4))
+    return registry_cy.serial_of_struct(owner) if owner else 0
 
 
 def unregister_chrdev(major: int, name: str) -> int:
     """Take a driver's major away: 0, or -EINVAL when it is not registered by that name."""
+    percpu_cy.preemption_point()
     if not 0 <= major < MAX_CHRDEV or not registry_cy.release_chrdev(major, name):
         return -errno.EINVAL
     return 0

@@ -9,7 +9,8 @@ from __future__ import annotations
 from typing import Any
 
 from interrupts import callbacks
-from smpmm import module, registry_cy, symbols, text, text_cy
+from smpmm import module, namespace, registry_cy, symbols, text, text_cy
+from smpmm.mm import cache_cy, slab_grow_cy
 
 TABLES = (text_cy, registry_cy)
 
@@ -25,8 +26,10 @@ def attach(config: Any) -> None:
     for table in TABLES:
         table.attach(config)
     callbacks.register_text(text.load, text.register)
-    # In every process from here on: nobody may be the first to import it while holding a call.
-    assert module.find is not None
+    slab_grow_cy.register_text(text.call)
+    cache_cy.register_text_address(text.register)
+    namespace.set_find_hook(module.find)
+    text.set_refresh_hook(module.refresh)
 
 
 def init(config: Any) -> None:

@@ -19,6 +19,7 @@ from typing import Any, NoReturn
 
 from smpmm import chrdev, files_cy, registry_cy
 from smpmm.fops import operations_at
+from smpmm.kdev import MAJOR
 from smpmm.mm import user_cy
 
 ERESTARTSYS = 512
@@ -26,11 +27,6 @@ ERESTARTNOHAND = 514
 BUFFER_BYTES = io.DEFAULT_BUFFER_SIZE
 READALL_BYTES = 1 << 18
 O_ACCMODE = os.O_ACCMODE
-
-
-def capable(capability: int) -> bool:
-    """Return whether the calling task has a capability; any context."""
-    return True
 
 
 def fail(number: int, path: str = "") -> NoReturn:
@@ -48,7 +44,7 @@ def fail(number: int, path: str = "") -> NoReturn:
 def sys_open(path: str, flags: int, owner: int = 0) -> tuple[int, int]:
     """Open a device node; returns the file. `owner` is who must close it. May sleep."""
     i_rdev = chrdev.lookup(path)
-    info = registry_cy.chrdev_info(chrdev.MAJOR(i_rdev))
+    info = registry_cy.chrdev_info(MAJOR(i_rdev))
     if info is None:
         fail(errno.ENODEV, path)
     _name, fops, serial = info
@@ -488,4 +484,4 @@ def current_owner() -> int:
     """Return who must close a file that the running task opens: its pid."""
     from cpus import task_cy
 
-    return task_cy.current_pid()
+    return task_cy.describe_current()[1]

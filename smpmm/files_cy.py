@@ -10,7 +10,6 @@ import cython
 from cython.cimports.cpus.atomic import atomic64_load_acquire
 from cython.cimports.cpus.handle_cy import address_of
 from cython.cimports.cpus.percpu_cy import enter, leave, this_cpu
-from cython.cimports.cpus.task_cy import task_struct
 from cython.cimports.smpmm.registry_cy import NR_FILES, RECORD_LIVE, open_files
 
 EBADF = 9

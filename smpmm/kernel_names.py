@@ -27,9 +27,10 @@ class Place(NamedTuple):
 CALLS: Final = MappingProxyType(
     {
         "smpmm.mm.slab_cy": """
-            kmalloc kfree kmem_cache_create kmem_cache_alloc kmem_cache_free kmem_cache_shrink
-            kmem_cache_reap kmem_cache_destroy kmem_cache_size
+            kmalloc kfree kmem_cache_alloc kmem_cache_free kmem_cache_size
             """,
+        "smpmm.mm.cache_cy": "kmem_cache_create",
+        "smpmm.mm.shrink_cy": "kmem_cache_shrink kmem_cache_reap kmem_cache_destroy",
         "smpmm.mm.page_calls_cy": """
             __get_free_page __get_free_pages get_zeroed_page get_free_page=get_zeroed_page
             __get_dma_pages free_page free_pages alloc_page alloc_pages
@@ -65,14 +66,14 @@ CALLS: Final = MappingProxyType(
             init_rwsem down_read down_write up_read up_write
             init_waitqueue_head wait_event wait_event_interruptible sleep_on
             interruptible_sleep_on sleep_on_timeout interruptible_sleep_on_timeout
-            wake_up wake_up_all wake_up_interruptible init_completion complete
+            wake_up wake_up_all wake_up_interruptible waitqueue_active init_completion complete
             wait_for_completion
             """,
         "cpus.atomic_cy": """
             atomic_read atomic_set atomic_inc atomic_dec atomic_add atomic_sub
             atomic_dec_and_test atomic_inc_and_test atomic_sub_and_test atomic_add_negative
             atomic_inc_return atomic_dec_return atomic_add_return atomic_sub_return
-            mb rmb wmb barrier
+            mb rmb wmb smp_mb=mb smp_rmb=rmb smp_wmb=wmb barrier
             """,
         "cpus.bitops_cy": """
             set_bit clear_bit change_bit test_bit test_and_set_bit test_and_clear_bit
@@ -114,7 +115,7 @@ CALLS: Final = MappingProxyType(
         "smpmm.chrdev": "register_chrdev unregister_chrdev",
         "smpmm.proc.entries": "create_proc_read_entry remove_proc_entry",
         "smpmm.module": "MOD_INC_USE_COUNT MOD_DEC_USE_COUNT",
-        "smpmm.files": "capable",
+        "smpmm.macros": "capable PAGE_ALIGN",
     }
 )
 

@@ -21,7 +21,7 @@ from typing import Any
 from cpus import event_cy
 from cpus.errors import ConfigError
 from cpus.handle_cy import Handle
-from smpmm import frozen, leaks, namespace, parameters, registry_cy, static, text, text_cy
+from smpmm import frozen, leaks, namespace, parameters, registry_cy, static, text_cy
 
 DRIVERS = Path(__file__).parent / "drivers"
 STRUCT_MODULE_BYTES = 64  # what struct module takes at the start of the static data
@@ -369,7 +369,3 @@ def modules_text() -> str:
                 line += " (unused)"
         lines.append(line + "\n")
     return "".join(lines)
-
-
-namespace.set_find_hook(find)
-text.set_refresh_hook(refresh)

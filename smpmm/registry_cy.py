@@ -237,6 +237,16 @@ def module_info(serial: int) -> object:
     }
 
 
+def serial_of_struct(address: int) -> int:
+    """Return the serial number of the module whose struct lies at `address`, 0 = none."""
+    at: u64 = address
+    i: cython.int
+    for i in range(NR_MODULES):
+        if modules[i].state != RECORD_FREE and modules[i].chunks[0].address == at:
+            return modules[i].serial
+    return 0
+
+
 def module_code(serial: int) -> int:
     """Return the text entry + 1 of a module's snapshot, 0 when there is none."""
     m: cython.pointer[module_record] = module_of(cython.cast(u64, serial))

@@ -12,7 +12,7 @@ cdef enum:
     TEXT_FREE = 0
     TEXT_WRITING = 1       # only while the lock is held
     TEXT_LIVE = 2
-    TEXT_GONE = 3          # a function whose module was removed: its address is never used again
+    TEXT_GONE = 3          # a function whose module was removed: never used again
 
     TEXT_FUNCTION = 0      # callable at its address
     TEXT_BLOB = 1          # bytes by number: a module's namespace, arguments of a thread
@@ -30,7 +30,7 @@ cdef public struct text_entry:     # 128 bytes; guarded by text_header.lock, rea
 cdef public struct text_header:
     spinlock lock
     u64 version            # changes when what a process has loaded may be out of date; atomic
-    u64 nr_functions       # entries 0 .. nr_functions - 1 are functions, in order of registration
+    u64 nr_functions       # the first entries are functions, in order of registration
     u64 nr_blobs           # the last entries, this many, are or were blobs: used again
     u64 base               # kernel address of entry 0
     u64 next_unit          # where the search for free units starts

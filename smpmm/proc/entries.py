@@ -11,6 +11,7 @@ import errno
 import os
 from typing import Any
 
+from cpus import context_cy, percpu_cy
 from cpus.handle_cy import Handle, address_of
 from smpmm import files_cy, registry_cy, symbols, text
 
@@ -39,6 +40,7 @@ def create_proc_read_entry(
 
     `mode` 0 is 0444. `base` None is /proc, another entry a folder of its name.
     """
+    context_cy.might_sleep()
     address = text.register(read_proc)
     name = name.strip("/")
     serial = text.module_at(address)
@@ -61,6 +63,7 @@ def _is_orphan(serial: int) -> bool:
 
 def remove_proc_entry(name: str, base: Any = None) -> None:
     """Remove /proc/`name`; a missing one is no error. Task context."""
+    percpu_cy.preemption_point()
     registry_cy.release_proc(name.strip("/"))
 
 

@@ -1,7 +1,8 @@
 /* Atomic words, the futex and the clock: what a processor gives to everything above it.
  *
- * All functions are sequentially consistent unless the name says otherwise. A word that is shared
- * between processes is read and written through these functions only: gcc reorders plain accesses.
+ * All functions are sequentially consistent unless the name says otherwise. A word that is
+ * shared between processes is read and written through these functions only: gcc reorders
+ * plain accesses.
  */
 #ifndef SMPMM_ATOMIC_H
 #define SMPMM_ATOMIC_H
@@ -24,42 +25,55 @@ typedef unsigned char u8;
 static inline int likely(int x) { return __builtin_expect(!!x, 1); }
 static inline int unlikely(int x) { return __builtin_expect(!!x, 0); }
 
-static inline u64 atomic64_load(u64 *w) { return __atomic_load_n(w, __ATOMIC_SEQ_CST); }
-static inline u64 atomic64_load_acquire(u64 *w) { return __atomic_load_n(w, __ATOMIC_ACQUIRE); }
-static inline u64 atomic64_load_relaxed(u64 *w) { return __atomic_load_n(w, __ATOMIC_RELAXED); }
-static inline void atomic64_store(u64 *w, u64 v) { __atomic_store_n(w, v, __ATOMIC_SEQ_CST); }
-static inline void atomic64_store_release(u64 *w, u64 v) { __atomic_store_n(w, v, __ATOMIC_RELEASE); }
-static inline void atomic64_store_relaxed(u64 *w, u64 v) { __atomic_store_n(w, v, __ATOMIC_RELAXED); }
-static inline u64 atomic64_xchg(u64 *w, u64 v) { return __atomic_exchange_n(w, v, __ATOMIC_SEQ_CST); }
-static inline u64 atomic64_fetch_add(u64 *w, u64 v) { return __atomic_fetch_add(w, v, __ATOMIC_SEQ_CST); }
-static inline u64 atomic64_fetch_sub(u64 *w, u64 v) { return __atomic_fetch_sub(w, v, __ATOMIC_SEQ_CST); }
-static inline u64 atomic64_fetch_or(u64 *w, u64 v) { return __atomic_fetch_or(w, v, __ATOMIC_SEQ_CST); }
-static inline u64 atomic64_fetch_and(u64 *w, u64 v) { return __atomic_fetch_and(w, v, __ATOMIC_SEQ_CST); }
-/* Returns what the word held: equal to `old` when the exchange was made. */
-static inline u64 atomic64_cmpxchg(u64 *w, u64 old, u64 new_) {
-    __atomic_compare_exchange_n(w, &old, new_, 0, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
-    return old;
-}
+/* The operations on a word of one width. cmpxchg returns what the word held: equal to `old`
+ * when the exchange was made. */
+#define ATOMIC_WORD(NAME, TYPE)                                                               \
+    static inline TYPE NAME##_load(TYPE *w) {                                                 \
+        return __atomic_load_n(w, __ATOMIC_SEQ_CST);                                          \
+    }                                                                                         \
+    static inline TYPE NAME##_load_acquire(TYPE *w) {                                         \
+        return __atomic_load_n(w, __ATOMIC_ACQUIRE);                                          \
+    }                                                                                         \
+    static inline TYPE NAME##_load_relaxed(TYPE *w) {                                         \
+        return __atomic_load_n(w, __ATOMIC_RELAXED);                                          \
+    }                                                                                         \
+    static inline void NAME##_store(TYPE *w, TYPE v) {                                        \
+        __atomic_store_n(w, v, __ATOMIC_SEQ_CST);                                             \
+    }                                                                                         \
+    static inline void NAME##_store_release(TYPE *w, TYPE v) {                                \
+        __atomic_store_n(w, v, __ATOMIC_RELEASE);                                             \
+    }                                                                                         \
+    static inline void NAME##_store_relaxed(TYPE *w, TYPE v) {                                \
+        __atomic_store_n(w, v, __ATOMIC_RELAXED);                                             \
+    }                                                                                         \
+    static inline TYPE NAME##_xchg(TYPE *w, TYPE v) {                                         \
+        return __atomic_exchange_n(w, v, __ATOMIC_SEQ_CST);                                   \
+    }                                                                                         \
+    static inline TYPE NAME##_fetch_add(TYPE *w, TYPE v) {                                    \
+        return __atomic_fetch_add(w, v, __ATOMIC_SEQ_CST);                                    \
+    }                                                                                         \
+    static inline TYPE NAME##_fetch_sub(TYPE *w, TYPE v) {                                    \
+        return __atomic_fetch_sub(w, v, __ATOMIC_SEQ_CST);                                    \
+    }                                                                                         \
+    static inline TYPE NAME##_fetch_or(TYPE *w, TYPE v) {                                     \
+        return __atomic_fetch_or(w, v, __ATOMIC_SEQ_CST);                                     \
+    }                                                                                         \
+    static inline TYPE NAME##_fetch_and(TYPE *w, TYPE v) {                                    \
+        return __atomic_fetch_and(w, v, __ATOMIC_SEQ_CST);                                    \
+    }                                                                                         \
+    static inline TYPE NAME##_fetch_xor(TYPE *w, TYPE v) {                                    \
+        return __atomic_fetch_xor(w, v, __ATOMIC_SEQ_CST);                                    \
+    }                                                                                         \
+    static inline TYPE NAME##_cmpxchg(TYPE *w, TYPE old, TYPE new_) {                         \
+        __atomic_compare_exchange_n(w, &old, new_, 0, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);    \
+        return old;                                                                           \
+    }
 
-static inline u32 atomic32_load(u32 *w) { return __atomic_load_n(w, __ATOMIC_SEQ_CST); }
-static inline u32 atomic32_load_relaxed(u32 *w) { return __atomic_load_n(w, __ATOMIC_RELAXED); }
-static inline u32 atomic32_load_acquire(u32 *w) { return __atomic_load_n(w, __ATOMIC_ACQUIRE); }
-static inline void atomic32_store(u32 *w, u32 v) { __atomic_store_n(w, v, __ATOMIC_SEQ_CST); }
-static inline void atomic32_store_release(u32 *w, u32 v) { __atomic_store_n(w, v, __ATOMIC_RELEASE); }
-static inline void atomic32_store_relaxed(u32 *w, u32 v) { __atomic_store_n(w, v, __ATOMIC_RELAXED); }
-static inline u32 atomic32_xchg(u32 *w, u32 v) { return __atomic_exchange_n(w, v, __ATOMIC_SEQ_CST); }
-static inline u32 atomic32_fetch_add(u32 *w, u32 v) { return __atomic_fetch_add(w, v, __ATOMIC_SEQ_CST); }
-static inline u32 atomic32_fetch_sub(u32 *w, u32 v) { return __atomic_fetch_sub(w, v, __ATOMIC_SEQ_CST); }
-static inline u32 atomic32_fetch_or(u32 *w, u32 v) { return __atomic_fetch_or(w, v, __ATOMIC_SEQ_CST); }
-static inline u32 atomic32_fetch_and(u32 *w, u32 v) { return __atomic_fetch_and(w, v, __ATOMIC_SEQ_CST); }
-static inline u32 atomic32_fetch_xor(u32 *w, u32 v) { return __atomic_fetch_xor(w, v, __ATOMIC_SEQ_CST); }
-static inline u32 atomic32_cmpxchg(u32 *w, u32 old, u32 new_) {
-    __atomic_compare_exchange_n(w, &old, new_, 0, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
-    return old;
-}
+ATOMIC_WORD(atomic64, u64)
+ATOMIC_WORD(atomic32, u32)
 
-/* The store of `enter`: an exchange, so that the load of `pending` behind it cannot pass it. The
- * other build exists for one stress test, which must see interrupts overlap calls. */
+/* The store of `enter`: an exchange, so that the load of `pending` behind it cannot pass it.
+ * The other build exists for one stress test, which must see interrupts overlap calls. */
 static inline void gate_publish(u64 *inside) {
 #ifdef SMPMM_PLAIN_GATE
     __atomic_store_n(inside, 1, __ATOMIC_RELAXED);
@@ -98,10 +112,14 @@ static inline u64 clock_ns(void) {
     return (u64)t.tv_sec * 1000000000ull + (u64)t.tv_nsec;
 }
 
-/* Sleep while the word still holds `value`, at most `timeout_ns`; never FUTEX_PRIVATE, the word is
- * shared between processes. Returns 0 when woken, else -errno (-EAGAIN, -ETIMEDOUT, -EINTR). */
+/* Sleep while the word still holds `value`, at most `timeout_ns`; never FUTEX_PRIVATE, the
+ * word is shared between processes. Returns 0 when woken, else -errno (-EAGAIN, -ETIMEDOUT,
+ * -EINTR). */
 static inline int futex_wait(u32 *word, u32 value, u64 timeout_ns) {
-    struct timespec t = {(time_t)(timeout_ns / 1000000000ull), (long)(timeout_ns % 1000000000ull)};
+    struct timespec t = {
+        (time_t)(timeout_ns / 1000000000ull),
+        (long)(timeout_ns % 1000000000ull),
+    };
     return syscall(SYS_futex, word, FUTEX_WAIT, value, &t, NULL, 0) == 0 ? 0 : -errno;
 }
 

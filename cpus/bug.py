@@ -1,8 +1,8 @@
-"""Reports of broken rules: the kernel's text, then what the kernel version itself would have done.
+"""Reports of broken rules: the kernel's text, then what that version would have done.
 
 A breach is reported outside of any kernel call, in the context that broke the rule. With
-on_bug='raise' its exception is raised there and the call is refused. With 'continue' the machine
-does what Linux does, which the `ending` of the report says:
+on_bug='raise' its exception is raised there and the call is refused. With 'continue' the
+machine does what Linux does, which the `ending` of the report says:
 
     WARN   the report is all; the call goes on
     OOPS   the context is lost: a task ends with the exception, an interrupt means panic
@@ -101,8 +101,8 @@ def report(
 ) -> None:
     """Report a breach; raises `error` unless on_bug='continue' and Linux would go on.
 
-    `title` may have several lines: the kernel's own text. `linux` says what this kernel version
-    itself would have done. Any context, outside of any kernel call.
+    `title` may have several lines: the kernel's own text. `linux` says what this kernel
+    version itself would have done. Any context, outside of any kernel call.
     """
     text = report_text(title.split("\n"), extra or [])
     text += f"\n[{error.__name__}; Linux 2.4 here: {linux}]"
@@ -190,7 +190,7 @@ def double_lock(call: str, address: int) -> None:
 
 
 def deadlock(call: str, address: int) -> None:
-    """Report a wait that closes a cycle: every process in it, what it holds, where it waits."""
+    """Report a wait that closes a cycle: each process in it, what it holds, where it waits."""
     from cpus import deadlock as search
     from cpus import segment_cy as segment
 

@@ -1,5 +1,5 @@
-/* The instruction of the Python frame that runs now. The public way (PyEval_GetFrame) makes a frame
- * object in each fresh frame, 27 ns; the interpreter's own record costs one. */
+/* The instruction of the Python frame that runs now. The public way (PyEval_GetFrame) makes a
+ * frame object in each fresh frame, 27 ns; the interpreter's own record costs one. */
 #ifndef SMPMM_CALLSITE_H
 #define SMPMM_CALLSITE_H
 
@@ -34,7 +34,9 @@ static inline void *frame_code(void *frame, void **instruction) {
     return ((_PyInterpreterFrame *)frame)->f_code;
 }
 
-static inline void *frame_before(void *frame) { return ((_PyInterpreterFrame *)frame)->previous; }
+static inline void *frame_before(void *frame) {
+    return ((_PyInterpreterFrame *)frame)->previous;
+}
 #else
 static inline void *frame_now(void) { return PyEval_GetFrame(); }
 
@@ -73,8 +75,14 @@ static inline const char *text_of(PyObject *unicode) {
     return text ? text : "?";
 }
 
-static inline const char *code_function(void *code) { return text_of(((PyCodeObject *)code)->co_qualname); }
-static inline const char *code_file(void *code) { return text_of(((PyCodeObject *)code)->co_filename); }
+static inline const char *code_function(void *code) {
+    return text_of(((PyCodeObject *)code)->co_qualname);
+}
+
+static inline const char *code_file(void *code) {
+    return text_of(((PyCodeObject *)code)->co_filename);
+}
+
 /* The process-local table keys on addresses inside the code object: it must not be freed. */
 static inline void keep_code(void *code) { Py_INCREF((PyObject *)code); }
 

@@ -17,7 +17,7 @@ cdef enum:
     LOCAL = 16384          # places of the process-local table
 
 cdef public struct call_site_entry:
-    u64 key               # hash of file, line, function; 0 = free. Claimed by compare-and-exchange
+    u64 key               # hash of file, line, function; 0 = free; claimed by cmpxchg
     u32 line
     u32 ready             # 1 when the names are written
     char function[56]

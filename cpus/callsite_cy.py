@@ -2,7 +2,8 @@
 
 1. A process-local table maps the interpreter's instruction address to a number (2 ns).
 2. At the first meeting the line is worked out and file, line and function are entered in the
-   shared table under a hash of the three; two processes that meet the same line get one number.
+   shared table under a hash of the three; two processes that meet the same line get one
+   number.
 
 Names stay readable after their process has died: they lie in the segment.
 """
@@ -54,8 +55,8 @@ def stack_sites(out, most):
 
 def site_at(code, instruction):
     at: u64 = (cython.cast(u64, instruction) >> 1) & (LOCAL - 1)
-    i: cython.int
-    for i in range(8):
+    _i: cython.int
+    for _i in range(8):
         if local_keys[at] == cython.cast(u64, instruction):
             return local_sites[at]
         if local_keys[at] == 0:
@@ -91,11 +92,11 @@ def enter_site(file: cython.p_const_char, function: cython.p_const_char, line: u
     )
     key |= 1
     n: u32 = cython.cast(u32, key >> 20) & (NR_SITES - 1)
-    tries: cython.int
+    _tries: cython.int
     held: u64
     length: u64
     site: cython.pointer[call_site_entry]
-    for tries in range(NR_SITES):
+    for _tries in range(NR_SITES):
         if n != 0:
             site = cython.address(sites[n])
             held = atomic64_load(cython.address(site.key))
@@ -120,7 +121,7 @@ def site_named(file: str, function: str, line: int = 0) -> int:
 
 
 def site_info(number: int) -> tuple:
-    """Return (function, file, line) of a call site; ("?", "?", 0) for 0 or an unfinished entry."""
+    """Return (function, file, line) of a call site; ("?", "?", 0) while it is unknown."""
     if number <= 0 or number >= NR_SITES:
         return "?", "?", 0
     site: cython.pointer[call_site_entry] = cython.address(sites[number])

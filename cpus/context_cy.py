@@ -1,8 +1,8 @@
 """Contexts: the interrupt flag, bottom halves, preemption, and the predicates that read them.
 
 Each function is one kernel call, in any context. `preempt_count` has the layout of Linux 2.6
-(include/linux/hardirq.h): preemption in bits 0-7, softirq 8-15, hardirq 16-27. Kernels up to 2.4
-show the same words as local_irq_count and local_bh_count.
+(include/linux/hardirq.h): preemption in bits 0-7, softirq 8-15, hardirq 16-27. Kernels up to
+2.4 show the same words as local_irq_count and local_bh_count.
 """
 
 import cython
@@ -159,7 +159,7 @@ def add_count(offset: cython.longlong) -> None:
 
 
 def set_context(count: cython.ulonglong, irqs_off: cython.ulonglong) -> None:
-    """Put preempt_count and the interrupt flag to known values: a context ended by an exception."""
+    """Put count and interrupt flag to known values: a context ended by an exception."""
     enter()
     this_cpu.preempt_count = count
     irq_restore(irqs_off)

@@ -1,7 +1,8 @@
 """Who waits for whom, in words: the cycle that a refused lock call would have closed.
 
-The search itself is compiled (spinlock_cy.find_deadlock); this walks the same edges once more to
-name them. The words of the segment are read without a lock: the processes in a cycle stand still.
+The search itself is compiled (deadlock_cy.find_deadlock); this walks the same edges once more
+to name them. The words of the segment are read without a lock: the processes in a cycle stand
+still.
 """
 
 from cpus import callsite_cy, lockstat, percpu_cy
@@ -29,8 +30,8 @@ def owner_of(lock: int) -> int:
 def walk(start: int, lock: int) -> list[tuple[int, int, int]]:
     """Follow the edges from `start`, which waits for the lock at native address `lock`.
 
-    Returns (slot, lock it waits for or 0 when it is interrupted, slot it waits for) per edge, until
-    the walk comes back to `start` or ends.
+    Returns (slot, lock it waits for or 0 when it is interrupted, slot it waits for) per edge,
+    until the walk comes back to `start` or ends.
     """
     edges = []
     at = start

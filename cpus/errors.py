@@ -1,4 +1,4 @@
-"""The exceptions: what the machine says of kernel code, and what it says of itself and its user."""
+"""The exceptions: what the machine says of kernel code, of itself and of its user."""
 
 
 class KernelBug(Exception):

@@ -8,7 +8,8 @@ cdef enum:
     LOG_TEXT = 216
 
     EVENT_CONTENTION = 1   # a: lock, b: wait ns, c: holder's site << 32 | class
-    EVENT_FAULT = 2        # an injected failure; a: 0 failslab, 1 fail_page_alloc; b: size; c: nth asking
+    # an injected failure; a: 0 failslab, 1 fail_page_alloc; b: size; c: nth asking
+    EVENT_FAULT = 2
     EVENT_BUG = 3
     EVENT_IRQ_ENTRY = 4    # a: line
     EVENT_IRQ_EXIT = 5
@@ -44,12 +45,15 @@ cdef public struct log_line:       # 256 bytes
     char text[216]
 
 cdef enum:
-    TASK_PID_WORD = 8      # index of `pid` in task_struct, in words: task_cy checks it at import
+    # index of `pid` in task_struct, in words: task_cy checks it at import
+    TASK_PID_WORD = 8
 
 cdef event_record *events      # [nr_cpus][NR_EVENTS]
 cdef u64 *log_head             # records ever reserved
 cdef log_line *log_lines       # [NR_LOG_LINES]
 
-cdef void trace_event(u32 type, u64 a, u64 b, u64 c, u32 site) noexcept   # inside a call, as a CPU
+# Inside a call, as a CPU, with no safe point between a call and its return.
+cdef void trace_event(u32 type, u64 a, u64 b, u64 c, u32 site) noexcept
 cdef bint trace_allocations    # the allocators' fast path is recorded too
-cdef void log_text(const char *text, u32 length, u32 level) noexcept      # any process, any context
+# Any process, any context.
+cdef void log_text(const char *text, u32 length, u32 level) noexcept

@@ -1,9 +1,10 @@
 """The event rings and the kernel log.
 
-A CPU's ring is written by whoever is that CPU, inside a call, so a record needs no lock: number,
-then fields, then the low bits of the number again as the commit. The log has writers that are no
-CPU (the monitor) and runs in every context: a writer reserves a record by an atomic addition and
-commits it by its number; a record of a writer that was killed is passed over by readers.
+A CPU's ring is written by whoever is that CPU, inside a call, so a record needs no lock:
+number, then fields, then the low bits of the number again as the commit. The log has writers
+that are no CPU (the monitor) and runs in every context: a writer reserves a record by an
+atomic addition and commits it by its number; a record of a writer that was killed is passed
+over by readers.
 """
 
 import cython
@@ -109,8 +110,8 @@ def log(text: str, level: int = 4) -> None:
 
 
 def read_log() -> list:
-    """Return the log as (ns since boot, level, CPU, text), oldest first; what is being written or
-    was overwritten while reading is left out."""
+    """Return the log as (ns since boot, level, CPU, text), oldest first; what is being written
+    or was overwritten while reading is left out."""
     head: u64 = atomic64_load(log_head)
     first: u64 = head - NR_LOG_LINES if head > NR_LOG_LINES else 0
     lines: list = []
@@ -146,7 +147,7 @@ def event(type: int, a: int, b: int, c: int, site: int) -> None:
 
 
 def read_events(cpu: int, since: int = 0) -> list:
-    """Return the whole records of a CPU's ring from number `since` on, oldest first, as dicts."""
+    """Return the whole records of a CPU's ring from number `since` on, oldest first."""
     from cpus import percpu_cy
 
     head: u64 = percpu_cy.event_head(cpu)

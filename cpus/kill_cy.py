@@ -1,7 +1,8 @@
 """Kill points: a process dies by SIGKILL at a named place of a slow path.
 
-A test arms one point; the first process to pass it disarms it, counts the hit and kills itself.
-Everything that survives must then repair what it had under way (DESIGN: when something dies).
+A test arms one point; the first process to pass it disarms it, counts the hit and kills
+itself. Everything that survives must then repair what it had under way (DESIGN: when something
+dies).
 """
 
 import cython

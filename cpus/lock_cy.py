@@ -1,16 +1,22 @@
 """Spinlocks and rwlocks as drivers call them: include/linux/spinlock.h, with every check on.
 
-Arguments are kernel addresses or handles. Each function is one kernel call, in any context that the
-lock's own rule allows; holding a lock is atomic context. A breach (double lock, unlock of a free
-lock or of somebody else's, a wait that closes a cycle) is reported by `cpus.bug` after the call has
-left the kernel; with on_bug='continue' a double lock or deadlock ends the machine, since Linux would
-hang there, and a wrong unlock unlocks, as Linux does.
+Arguments are kernel addresses or handles. Each function is one kernel call, in any context
+that the lock's own rule allows; holding a lock is atomic context. A breach (double lock,
+unlock of a free lock or of somebody else's, a wait that closes a cycle) is reported by
+`cpus.bug` after the call has left the kernel; with on_bug='continue' a double lock or deadlock
+ends the machine, since Linux would hang there, and a wrong unlock unlocks, as Linux does.
 """
 
 import cython
 from cython.cimports.cpus.atomic import atomic32_load, atomic32_xchg, futex_wake, unlikely
 from cython.cimports.cpus.callsite_cy import call_site
 from cython.cimports.cpus.handle_cy import address_of
+from cython.cimports.cpus.lockstat_cy import (
+    CLASS_RW,
+    CLASS_SPIN,
+    RECOVER_NOTHING,
+    lock_class_named,
+)
 from cython.cimports.cpus.percpu_cy import (
     SOFTIRQ_OFFSET,
     enter,
@@ -21,26 +27,24 @@ from cython.cimports.cpus.percpu_cy import (
     this_owner,
     this_process,
 )
-from cython.cimports.cpus.segment_cy import native
-from cython.cimports.cpus.spinlock_cy import (
-    CLASS_RW,
-    CLASS_SPIN,
-    LOCK_MAGIC,
-    RECOVER_NOTHING,
-    WAITERS,
-    lock_class_named,
-    note_held,
-    raw_spin_trylock,
-    raw_spin_unlock,
+from cython.cimports.cpus.rwlock_cy import (
     read_acquire,
     read_release,
     rwlock_init,
-    spin_acquire,
-    spinlock_init,
     try_write,
     write_acquire,
     write_release,
 )
+from cython.cimports.cpus.segment_cy import native
+from cython.cimports.cpus.spinlock_cy import (
+    LOCK_MAGIC,
+    note_held,
+    raw_spin_trylock,
+    raw_spin_unlock,
+    spin_acquire,
+    spinlock_init,
+)
+from cython.cimports.cpus.waiting_cy import WAITERS
 
 from cpus import bug, callsite_cy
 
@@ -278,7 +282,7 @@ def take_side(lock: object, name: str, write: cython.int, irq: cython.int) -> in
 def give_side(
     lock: object, name: str, write: cython.int, irq: cython.int, flags: cython.ulonglong
 ) -> None:
-    """Give one side of an rwlock back. `irq` as in take_side, `flags` what the flag becomes."""
+    """Give one side of an rwlock back. `irq` as in take_side; `flags`: the flag to restore."""
     address: cython.ulonglong = address_of(lock)
     enter()
     at: cython.pointer[rwlock] = rwlock_at(address)

@@ -1,14 +1,15 @@
 """Lock statistics: records gathered from the segment, and the text of /proc/lock_stat 0.4.
 
-Gathering and rendering are apart: `gather` gives frozen records that travel to the user's program
-and into a run's directory; `proc_text` prints them in the layout of kernel/locking/lockdep_proc.c,
-to the column; the contention report for people is rendered by the tools.
+Gathering and rendering are apart: `gather` gives frozen records that travel to the user's
+program and into a run's directory; `proc_text` prints them in the layout of
+kernel/locking/lockdep_proc.c, to the column; the contention report for people is rendered by
+the tools.
 """
 
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from cpus import callsite_cy, segment_cy, spinlock_cy
+from cpus import callsite_cy, lockstat_cy, segment_cy, spinlock_cy
 
 KIND_NAMES = ("spinlock", "rwlock", "semaphore")
 WIDTH = 40 + 1 + 12 * 15
@@ -78,7 +79,7 @@ class LockStat:
 def lock_name(native: int) -> str:
     """Name the class of the lock at a native address."""
     number = spinlock_cy.class_of(native)
-    names = spinlock_cy.class_names()
+    names = lockstat_cy.class_names()
     return names[number][0] if 0 < number < len(names) else f"lock {native:#x}"
 
 
@@ -89,10 +90,10 @@ def lock_name_at(address: int) -> str:
 
 
 def summed(number: int, cpus: int) -> dict[str, Any]:
-    """Add up the counters of a class over the CPUs; minima and maxima of those that have any."""
+    """Add up the counters of a class over the CPUs; extremes of those that have any."""
     total: dict[str, Any] = {}
     for cpu in range(cpus):
-        stats = spinlock_cy.class_stats(cpu, number)
+        stats = lockstat_cy.class_stats(cpu, number)
         if not total:
             total = stats
             continue
@@ -116,7 +117,7 @@ def gather(note: str = "") -> LockStat:
     """Read the statistics of every lock class; takes no lock, any process of the machine."""
     cpus = segment_cy.nr_cpus()
     points: dict[int, list[Point]] = {}
-    for number, waiter, holder, nr, wait, parked, descheduled, longest in spinlock_cy.points():
+    for number, waiter, holder, nr, wait, parked, descheduled, longest in lockstat_cy.points():
         points.setdefault(number, []).append(
             Point(
                 callsite_cy.site_text(waiter), callsite_cy.site_text(holder), waiter, holder,
@@ -124,7 +125,7 @@ def gather(note: str = "") -> LockStat:
             )
         )  # fmt: skip
     classes = []
-    for number, (name, kind) in enumerate(spinlock_cy.class_names()):
+    for number, (name, kind) in enumerate(lockstat_cy.class_names()):
         total = summed(number, cpus)
         if not total["acquisitions"] and not total["contentions"]:
             continue
@@ -136,7 +137,7 @@ def gather(note: str = "") -> LockStat:
         )
     classes.sort(key=lambda c: (-c.contentions, -c.acquisitions, c.name))
     return LockStat(
-        tuple(classes), spinlock_cy.hold_times_exact(), segment_cy.uptime_ns(), cpus, note
+        tuple(classes), lockstat_cy.hold_times_exact(), segment_cy.uptime_ns(), cpus, note
     )
 
 
@@ -223,4 +224,4 @@ def proc_text(stat: LockStat) -> str:
 def proc_write(text: str) -> None:
     """Take a write to /proc/lock_stat: '0' clears, anything else is accepted and ignored."""
     if text.startswith("0"):
-        spinlock_cy.clear_stats()
+        lockstat_cy.clear_stats()

@@ -75,6 +75,7 @@ class Child:
     reader: FrameReader
     outbox: Outbox
     requests: set[int] = field(default_factory=set)
+    ending: bool = False  # was told to end: its death is no news
 
 
 class Monitor:
@@ -161,6 +162,12 @@ class Monitor:
         )
         return child
 
+    def terminate(self, slot: int) -> None:
+        """End a handler or device process, which has nothing to put right."""
+        child = self.children[slot]
+        child.ending = True
+        os.kill(child.pid, signal.SIGTERM)
+
     def _child(self, monitor_pid: int, slot: int, name: str, ends: tuple[int, ...]) -> None:
         """Begin the life of a forked child: nothing of the monitor's stays open in it."""
         host_cy.die_with_parent()
@@ -237,7 +244,8 @@ class Monitor:
         del self.children[child.slot]
         code = os.waitstatus_to_exitcode(status)
         how = f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit status {code}"
-        event_cy.log(f"smpmm: {child.name} (pid {child.pid}) died: {how}", 1)
+        if not child.ending:
+            event_cy.log(f"smpmm: {child.name} (pid {child.pid}) died: {how}", 1)
         self._unreaped.append(child)
         self._reap_slot(child)
 
@@ -259,7 +267,10 @@ class Monitor:
         segment_cy.power_off()
         self.relay.say_end(self.reason or "the monitor failed")
         for child in self.children.values():
-            self.send(child, channel.pack(channel.STOP))
+            if child.kind == KIND_CPU:
+                self.send(child, channel.pack(channel.STOP))
+            else:
+                self.terminate(child.slot)
         deadline = time.monotonic() + GRACE_S
         left = {child.pidfd: child for child in self.children.values()}
         while left and (wait := deadline - time.monotonic()) > 0:

@@ -10,7 +10,7 @@ cdef enum:
     PENDING_RESCHED = 1 << 17      # the running task must give way (need_resched)
     PENDING_STOP = 1 << 18         # the machine is powered off
 
-    RUNNER_SLOT = 0xffff           # cpu_area.runner: slot + 1; above it the number of the change
+    RUNNER_SLOT = 0xffff           # cpu_area.runner: slot + 1; above it the change's number
     COUNT_MOVING = 0x8000          # process_slot.counted_cpu: is just being counted in or out
 
     # preempt_count, the layout of 2.6
@@ -48,7 +48,7 @@ cdef public struct process_slot:
     # the gate: written by the process itself, read by handlers (pairs with cpu_area.pending)
     u64 inside            # 1 while this process is inside a kernel call
     u64 interrupted       # slot + 1 that this process pushed aside in `runner`, 0 = none
-    u64 counted_cpu       # cpu + 1 in whose `pending` this process is counted (COUNT_*), 0 = none
+    u64 counted_cpu       # cpu + 1 in whose `pending` it is counted (COUNT_*), 0 = none
     u64 saved_preempt     # preempt_count + 1 of the context that it interrupted, 0 = none
     # what the process waits for and holds: read by deadlock search, reports, recovery
     u64 waiting_lock      # native address of the lock that it waits for
@@ -59,7 +59,7 @@ cdef public struct process_slot:
     u32 nr_stack
     u64 wait_seq          # waits ever begun: a deadlock search compares it
     held_lock held[48]
-    u32 stack[16]         # call sites of the Python stack when it began to park, innermost first
+    u32 stack[16]         # call sites when it began to park, innermost first
     # written by the monitor
     u32 state             # SLOT_*
     u32 generation
@@ -72,10 +72,10 @@ cdef public struct process_slot:
 cdef public struct cpu_area:
     # any process, by atomic operations
     u64 pending
-    u64 runner            # & RUNNER_SLOT: slot + 1 of the process that is this CPU now, 0 = none
+    u64 runner            # & RUNNER_SLOT: slot + 1 of who is this CPU now, 0 = none
     u64 halted            # 1 while the CPU's own process waits on its semaphore
     u64 softirq_pending   # bit per softirq; only its CPU sets and clears
-    u64 requested_ns      # machine_ns() of the oldest unserved request; the timer's nudge reads it
+    u64 requested_ns      # machine_ns() of the oldest unserved request; the nudge reads it
     u64 nr_messages       # waiting in the CPU's control pipe
     u64 nr_queued         # tasks on its run queue
     u64 pad0
@@ -94,18 +94,22 @@ cdef process_slot *process_slots   # [NR_SLOTS]
 cdef cpu_area *this_cpu            # the CPU that this process is, or was last
 cdef process_slot *this_process
 cdef u32 this_owner                # the lock word of a lock that this process holds
-cdef u64 this_slot                 # index of this_process + 1: the number in `runner` and in lock words
-cdef u64 pending_ignored           # what `pending` may show without this process taking the slow path
+# Index of this_process + 1: the number in `runner` and in lock words.
+cdef u64 this_slot
+# What `pending` may show without this process taking the slow path.
+cdef u64 pending_ignored
 
-# Enter a kernel call: publish it, then pass the preemption point. On an exception `inside` is 0.
+# Enter a kernel call: publish it, then pass the preemption point. On an exception `inside`
+# is 0.
 cdef int enter() except -1
-# The same at the head of a call that may sleep: raises SleepingInAtomic (on_bug='raise') when the
-# context forbids it; `what` is the callee's name for the report.
+# The same at the head of a call that may sleep: raises SleepingInAtomic (on_bug='raise') when
+# the context forbids it; `what` is the callee's name for the report.
 cdef int enter_sleeping(const char *what) except -1
-# Leave a kernel call and wake who waits for it. Never raises: what it meets, the next enter raises.
+# Leave a kernel call and wake who waits for it. Never raises: what it meets, the next enter
+# raises.
 cdef void leave() noexcept
-# Inside a long call or a lock wait: stand still while a handler wants this CPU and interrupts are
-# on. Serves nothing else. The caller may find per-CPU state changed.
+# Inside a long call or a lock wait: stand still while a handler wants this CPU and interrupts
+# are on. Serves nothing else. The caller may find per-CPU state changed.
 cdef void stand_still_point() noexcept
 # Leave for a call out to Python from inside a call, and come back.
 cdef void call_out() noexcept
@@ -114,7 +118,7 @@ cdef int come_back() except -1
 cdef u64 irq_save() noexcept               # inside a call
 cdef void irq_restore(u64 flags) noexcept  # inside a call; passes a safe point
 cdef bint may_sleep_here() noexcept        # inside a call: not atomic, interrupts on
-cdef bint in_task() noexcept               # this process is its CPU, no interrupt, a task is current
+cdef bint in_task() noexcept               # this process is its CPU, no interrupt, has a task
 cdef void set_pending(cpu_area *cpu, u64 bits) noexcept   # and wake the CPU if it is halted
 cdef void wake_cpu(cpu_area *cpu) noexcept                # post its semaphore if it is halted
 cdef void raise_softirq_pending(u64 nr) noexcept          # on this CPU, inside a call
@@ -122,8 +126,10 @@ cdef void raise_softirq_pending(u64 nr) noexcept          # on this CPU, inside 
 # The gate of a process that is not a CPU of its own: an interrupt handler, or the sender of an
 # inter-processor interrupt. Returns 0, or -1 when that CPU is not online.
 cdef int gate_acquire(u64 cpu) noexcept
+cdef int gate_try(u64 cpu, u64 timeout_ns) noexcept       # -1 also when that takes too long
 cdef void gate_release() noexcept
-# A lock word: process slot + 1 in bits 0-7, its generation in bits 8-30, bit 31 = someone is parked.
+# A lock word: process slot + 1 in bits 0-7, its generation in bits 8-30, bit 31 = someone is
+# parked.
 cdef process_slot *owner_slot(u32 word) noexcept # NULL: nobody, or a process that is gone
 cdef bint owner_dead(u32 word) noexcept
 

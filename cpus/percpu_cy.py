@@ -338,6 +338,10 @@ def count_out(c):
 
 
 def gate_acquire(cpu):
+    return gate_try(cpu, 0)
+
+
+def gate_try(cpu, timeout_ns):
     """Become `cpu`: wait until its runner is outside of any call with interrupts enabled.
 
     On return this process is that CPU, outside a call, interrupts are off and the count has a
@@ -349,6 +353,7 @@ def gate_acquire(cpu):
     word: u64
     r: cython.pointer[process_slot]
     spins: cython.int = 0
+    until: u64 = machine_ns() + timeout_ns if timeout_ns != 0 else 0
     my_inside: cython.pointer[u64] = cython.address(this_process.inside)
     count_in(c, cpu)
     kill_point(KILL_GATE_COUNTED)
@@ -381,6 +386,9 @@ def gate_acquire(cpu):
         if spins < SPINS:
             cpu_relax()
         else:
+            if until != 0 and machine_ns() > until:
+                count_out(c)
+                return -1
             futex_wait(low_half(cython.address(r.inside)), 1, WAIT_NS)
             if spins > 2 * SPINS and atomic64_load(cython.address(c.irqs_off)) != 0:
                 futex_wait(low_half(cython.address(c.irqs_off)), 1, WAIT_NS)
@@ -524,6 +532,11 @@ def become_cpu(cpu: int) -> bool:
     False when the CPU is not online. The caller ends it with `leave_cpu`.
     """
     return gate_acquire(cpu) == 0
+
+
+def try_become_cpu(cpu: int, timeout_ns: int) -> bool:
+    """The same, but wait `timeout_ns` at most for it to let an interrupt in."""
+    return gate_try(cpu, timeout_ns) == 0
 
 
 def leave_cpu() -> None:

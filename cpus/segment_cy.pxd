@@ -1,4 +1,4 @@
-"""The shared segment: header, regions, and the windows through which kernel addresses are seen."""
+"""The shared segment: header, regions, the windows through which kernel addresses are seen."""
 
 from cpus.atomic cimport u8, u16, u32, u64, s32
 

@@ -1,9 +1,9 @@
 """The shared segment of one machine: its map, its clock, its address windows.
 
-The segment is mapped at one address in every process of the machine, so that a native pointer is
-valid everywhere. RAM lies at offset 0, the control area (header, regions) behind it. A kernel
-address is seen through one of two windows of constant offset, direct-mapped memory and the handle
-window, or through the hook that the memory management registers.
+The segment is mapped at one address in every process of the machine, so that a native pointer
+is valid everywhere. RAM lies at offset 0, the control area (header, regions) behind it. A
+kernel address is seen through one of two windows of constant offset, direct-mapped memory and
+the handle window, or through the hook that the memory management registers.
 
 Everything here is set once, by the monitor, before it forks; the children inherit it.
 """
@@ -45,7 +45,7 @@ def format_header(
     nr_cpus: cython.ulonglong,
     hz: cython.ulonglong,
 ) -> None:
-    """Write the header of a fresh segment mapped at `address`, and calibrate its clock (1 ms)."""
+    """Write the header of a fresh segment at `address`, and calibrate its clock (1 ms)."""
     h: cython.pointer[segment_header] = cython.cast(
         cython.pointer[segment_header], address + header_at
     )
@@ -203,7 +203,7 @@ def nanoseconds(ticks: cython.ulonglong) -> int:
 
 
 def set_header(on_bug: cython.ulonglong, seed: cython.ulonglong) -> None:
-    """Store the options that every process reads: `on_bug` (0 raise, 1 continue) and the seed."""
+    """Store what every process reads: `on_bug` (0 raise, 1 continue) and the seed."""
     header.on_bug = on_bug
     header.seed = seed
 

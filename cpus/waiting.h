@@ -25,8 +25,10 @@ static inline unsigned long long read_run_delay(int fd) {
     return strtoull(second, NULL, 10);
 }
 
-static inline int format_takeover(char *text, int size, const char *lock, const char *process) {
-    int n = snprintf(text, (size_t)size, "lock %s: its owner %s died, taken over", lock, process);
+static inline int format_takeover(char *text, int size, const char *lock,
+                                  const char *owner) {
+    int n = snprintf(text, (size_t)size, "lock %s: its owner %s died, taken over", lock,
+                     owner);
     return n < size ? n : size - 1;
 }
 

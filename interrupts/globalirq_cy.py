@@ -89,10 +89,9 @@ def restore_flags(flags: cython.int) -> None:
         leave()
 
 
-def count_local_timer(cpu: cython.ulonglong, first: cython.bint) -> None:
-    """Count a tick on `cpu`: local, and of line 0 when it is the one that keeps the time."""
-    global_irqs.local_timer[cpu] += 1
-    irq_descs[0].counts[cpu] += first
+def count_timer_irq(cpu: cython.ulonglong) -> None:
+    """Count an interrupt of line 0 on the CPU that keeps the time."""
+    irq_descs[0].counts[cpu] += 1
 
 
 def timer_counts() -> list:

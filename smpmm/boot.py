@@ -38,6 +38,11 @@ LAYERS: Final = (
     "smpmm.mm.page_alloc_cy",
     "smpmm.mm.cache_cy",
     "interrupts.irq_cy",
+    "interrupts.softirq_cy",
+    "interrupts.tasklet_cy",
+    "interrupts.timer_cy",
+    "interrupts.tqueue_cy",
+    "interrupts.setup",
     "smpmm.driver_side",
 )
 # Imported before the forks so that the CPUs share them; nothing is called.

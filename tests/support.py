@@ -1,4 +1,4 @@
-"""A small segment in this process, for unit tests of compiled modules: one CPU, no other process."""
+"""A small segment in this process, for unit tests of compiled modules: one CPU, alone."""
 
 import mmap
 import os
@@ -16,9 +16,9 @@ def small_machine(
 ) -> types.SimpleNamespace:
     """Make a segment over anonymous shared memory and be its CPU 0.
 
-    `modules` are layer modules with `regions(config)`, `attach(config)` and perhaps `init(config)`,
-    beside those that every machine has. Direct-mapped memory starts at 0xc0000000. Children made
-    by os.fork() share it. Returns the config.
+    `modules` are layer modules with `regions(config)`, `attach(config)` and perhaps
+    `init(config)`, beside those that every machine has. Direct-mapped memory starts at
+    0xc0000000. Children made by os.fork() share it. Returns the config.
     """
     config = config or types.SimpleNamespace(cpus=cpus, ram_bytes=ram_bytes, **options)
     layers = [percpu_cy, callsite_cy, event_cy, kill_cy, *modules]

@@ -1,5 +1,6 @@
 """A small machine with handler processes made by os.fork(): this process is its CPU 0."""
 
+import ctypes
 import mmap
 import os
 import signal
@@ -14,9 +15,11 @@ from interrupts import (
     handler,
     irq,
     irq_cy,
-    softirq,
+    setup,
     softirq_cy,
     tasklet_cy,
+    timer_cy,
+    tqueue_cy,
 )
 from tests.support import in_child, small_machine
 
@@ -71,6 +74,12 @@ class Rig:
             os.waitpid(pid, 0)
 
 
+def native_view(address: int, nr_bytes: int) -> memoryview:
+    """Return the words of 8 bytes at a kernel address."""
+    at = segment_cy.native_address(address, nr_bytes)
+    return memoryview((ctypes.c_char * nr_bytes).from_address(at)).cast("B").cast("Q")
+
+
 def wait_until(condition: Callable[[], object]) -> None:
     """Pass the preemption point until the condition holds."""
     deadline = time.monotonic() + DEADLINE_S
@@ -84,9 +93,15 @@ def rig(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iter
     """Boot a machine with interrupt lines, of one CPU or of the parameter's number."""
     made = Rig()
     small_machine(
-        spinlock_cy, irq_cy, softirq_cy, tasklet_cy, cpus=getattr(request, "param", 1)
+        spinlock_cy,
+        irq_cy,
+        softirq_cy,
+        tasklet_cy,
+        timer_cy,
+        tqueue_cy,
+        cpus=getattr(request, "param", 1),
     )
-    softirq.register()
+    setup.attach(None)
     monkeypatch.setattr(irq, "start_handler", made.start_handler)
     callbacks.register_text(made.functions.__getitem__, made.register)
     yield made

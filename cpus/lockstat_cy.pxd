@@ -1,0 +1,86 @@
+"""Lock classes and their statistics. C functions are called inside a kernel call."""
+
+from cpus.atomic cimport u8, u16, u32, u64
+
+cdef enum:
+    NR_CLASSES = 512
+    NR_POINTS = 4096       # (class, waiter's site, holder's site) triples
+    HIST = 32              # log2 buckets of ns
+
+    # *stat_level: which sections are counted and timed
+    STAT_SAMPLED = 0       # all are counted, every sixteenth is timed
+    STAT_EXACT = 1         # all are counted and timed
+    STAT_OFF = 2           # none; waits are counted all the same
+
+    CLASS_SPIN = 0
+    CLASS_RW = 1
+    CLASS_SLEEPING = 2     # semaphores, rw semaphores: same statistics
+
+    # what happens to what a lock protects when its owner died with it
+    RECOVER_NOTHING = 0
+    RECOVER_ZONE = 1
+    RECOVER_CACHE = 2
+    RECOVER_RUNQUEUE = 3
+    RECOVER_OTHER = 4
+    RECOVER_IRQ = 5
+    NR_RECOVERIES = 16
+
+cdef public struct lock_stat:     # one per class and CPU; written by that CPU only
+    u64 acquisitions
+    u64 acq_bounces
+    u64 con_bounces
+    u64 contentions       # waits
+    u64 wait_min_ns
+    u64 wait_max_ns
+    u64 wait_total_ns
+    u64 parked_ns         # of the wait: asleep on the futex
+    u64 descheduled_ns    # of the wait: the holder was runnable but had no host CPU
+    u64 nr_timed          # sections whose hold time was taken
+    u64 hold_min_ns
+    u64 hold_max_ns
+    u64 hold_total_ns
+    u64 read_acquisitions
+    u64 read_contentions
+    u64 read_wait_total_ns
+    u32 wait_hist[32]
+    u32 hold_hist[32]
+
+cdef public struct contention_point:
+    u64 key               # class << 56.. hashed with both sites; 0 = free, claimed by cmpxchg
+    u32 class_
+    u32 waiter_site
+    u32 holder_site
+    u32 pad
+    # atomic additions
+    u64 nr
+    u64 wait_ns
+    u64 parked_ns
+    u64 descheduled_ns
+    u64 max_ns
+
+cdef public struct lock_class:
+    char name[48]
+    u32 ready             # 1 when the name is written
+    u32 kind              # CLASS_*
+    u32 recovery          # RECOVER_*
+    u32 site              # where the lock was initialised, 0 = a lock of the kernel's own
+
+cdef lock_class *lock_classes
+cdef lock_stat *lock_stats                # [nr_cpus][NR_CLASSES]
+cdef contention_point *contention_points  # [NR_POINTS]
+cdef u64 *stat_level                      # STAT_*
+
+# A class by name; the same name gives the same class. May be called by the monitor at boot.
+cdef u16 lock_class_named(const char *name, u32 kind, u32 recovery) noexcept
+
+# The statistics of a wait for a sleeping lock, and of its acquisition.
+cdef void lock_acquired_stat(u16 class_, u32 *last_cpu) noexcept
+cdef void lock_waited_stat(u16 class_, u32 site, u32 holder_site, u64 ns) noexcept
+cdef void lock_held_stat(u16 class_, u64 ns) noexcept
+
+# Helpers of the modules of locks.
+cdef void hold_time_stat(u16 class_, u64 ns) noexcept
+cdef void wait_time_stat(u16 class_, u32 site, u32 holder_site, u64 ns, u64 parked,
+                         u64 descheduled, u32 flags) noexcept
+cdef contention_point *find_point(u16 class_, u32 site, u32 holder_site) noexcept
+cdef int log2_bucket(u64 ns) noexcept

@@ -37,6 +37,7 @@ from cython.cimports.smpmm.mm.slab_list_cy import (
     CACHE_NAMELEN,
     CFLGS_OFF_SLAB,
     NR_CACHES,
+    RECIPROCAL_SHIFT,
     caches,
     slab_global,
 )
@@ -100,6 +101,7 @@ def attach(config: object) -> None:
     profile = slab_profile(config)
     ram_bytes = config.ram_bytes
     lists_module.attach(config)
+    slab_module.attach()
     slab_grow_cy.attach(config)
     slab_state_cy.attach(config)
     shrink_cy.attach(config)
@@ -112,7 +114,7 @@ def init(config: object) -> None:
         profile, {name: callsite_cy.site_named("mm/slab.c", name) for name in SITES}
     )
     _create("kmem_cache", geometry(profile, profile.sizeof_kmem_cache), SLAB_NO_REAP, 0, 0, 0)
-    slab_module.set_size_index()
+    slab_module.set_size_caches()
     for size in profile.general_sizes:
         for name, flags in ((f"size-{size}", 0), (f"size-{size}(DMA)", SLAB_CACHE_DMA)):
             flags |= SLAB_HWCACHE_ALIGN
@@ -235,7 +237,7 @@ def _fill(index: int, how, flags: int, ctor: int, dtor: int, site: int) -> None:
     c.objsize = how.objsize
     c.num = how.num
     c.gfporder = how.gfporder
-    c.reciprocal = ((1 << 40) + how.objsize - 1) // how.objsize
+    c.reciprocal = ((cython.cast(u64, 1) << RECIPROCAL_SHIFT) + c.objsize - 1) // c.objsize
     c.flags = flags
     c.cflags = CFLGS_OFF_SLAB if how.off_slab else 0
     c.gfpflags = cython.cast(u32, gfp_dma) if flags & SLAB_CACHE_DMA else 0

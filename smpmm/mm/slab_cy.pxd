@@ -4,13 +4,18 @@ sizes.
 C functions here are called inside a kernel call. With an exception set the call has been left.
 """
 
-from cpus.atomic cimport u8, u32, u64
-from cpus.percpu_cy cimport this_cpu
+from cpus.atomic cimport atomic64_cmpxchg, compiler_barrier, likely, u8, u32, u64, unlikely
+from cpus.percpu_cy cimport cpu_area, this_cpu, this_slot
+from smpmm.mm.page_cy cimport PAGE_SHIFT, page
 from smpmm.mm.slab_list_cy cimport (
     OBJECT_CACHED,
     OBJECT_CPU_SHIFT,
+    OBJECT_HOLDER,
+    OBJECT_PLACE_SHIFT,
+    OBJECT_SITE_SHIFT,
     array_cache,
     kmem_cache,
+    object_owner,
     slab,
 )
 
@@ -44,14 +49,72 @@ cdef kmem_cache *checked_cache(u64 address, str what) except NULL
 cdef inline u64 cached_here() noexcept:
     return OBJECT_CACHED | this_cpu.number << OBJECT_CPU_SHIFT
 
-# The slab of a kernel address, NULL when its page is no slab's.
-cdef slab *slab_of(u64 address) noexcept
-# Free object `nr`, whose truth is `was`, into this CPU's array. FREE_OK or FREE_TWICE.
-cdef int free_object(kmem_cache *c, slab *s, u32 nr, u64 was, u32 site) noexcept
-cdef void free_slowpath(kmem_cache *c, u32 truth, u32 site) noexcept
+cdef void free_slowpath(slab *s, u32 truth, u32 site) noexcept
+cdef int why_refused(slab *s, u64 offset, u64 nr) noexcept
+cdef u64 kmalloc_slowpath(u64 size, u64 gfp, u32 site) except? 0
 # Give the objects of a CPU's array, from entry `from_` on, back to their slabs; lock held.
 cdef void flush_array(kmem_cache *c, array_cache *ac, u32 from_, u64 cpu) noexcept
 cdef u64 alloc_slowpath(kmem_cache *c, u64 gfp, u32 site) except? 0
 cdef u64 refill(kmem_cache *c, u32 site) noexcept
 cdef u64 take_one(kmem_cache *c, u32 site) noexcept
-cdef u8 size_index[4097]         # by (size + 31) >> 5: which general size
+# By (size + 31) >> 5 and whether for DMA; NULL: too large.
+cdef kmem_cache *size_caches[4097][2]
+
+# Copies of other modules' pointers: one load less each.
+cdef u64 low_start
+cdef u64 low_end
+cdef page *pages
+cdef u64 *truth_words
+cdef array_cache *my_arrays      # of the CPU `arrays_cpu`
+cdef cpu_area *arrays_cpu
+cdef u64 dma_bit
+cdef void find_arrays() noexcept
+
+# The slab of a kernel address, NULL when its page is no slab's.
+cdef inline slab *slab_of(u64 address) noexcept:
+    if unlikely(address < low_start or address >= low_end):
+        return NULL
+    return <slab *>pages[(address - low_start) >> PAGE_SHIFT].slab
+
+# The array of this CPU for a cache. Inside a call.
+cdef inline array_cache *my_array(u64 index) noexcept:
+    if unlikely(arrays_cpu != this_cpu):
+        find_arrays()
+    return my_arrays + index
+
+# Pop an object of this CPU's array and make it the caller's: its address, 0 when there is none.
+cdef inline u64 pop_object(kmem_cache *c, u32 site) noexcept:
+    cdef array_cache *ac = my_array(c.index)
+    cdef u64 n = ac.avail
+    cdef u64 *t
+    cdef u64 word
+    if unlikely(n == 0):
+        return 0
+    t = truth_words + ac.entry[n - 1]
+    word = t[0]
+    if unlikely(word & OBJECT_HOLDER != cached_here()):
+        return 0
+    t[0] = object_owner(site)
+    compiler_barrier()
+    ac.avail = <u32>(n - 1)
+    return low_start + (word >> OBJECT_SITE_SHIFT << 2)
+
+# Free object `nr`, whose truth is `was`, into this CPU's array. FREE_OK or FREE_TWICE.
+cdef inline int free_object(slab *s, u64 nr, u64 was, u32 site) noexcept:
+    cdef array_cache *ac = my_array(s.cache)
+    cdef u64 n = ac.avail
+    cdef u64 *t = truth_words + s.truth + nr
+    cdef u64 word = cached_here() | (s.s_mem + nr * s.objsize) << OBJECT_PLACE_SHIFT
+    if likely((was >> OBJECT_CPU_SHIFT) & 0xff == this_slot):
+        t[0] = word
+    elif atomic64_cmpxchg(t, was, word) != was:
+        # Another CPU frees the object at the same time: only one of the two is right.
+        return FREE_TWICE
+    compiler_barrier()
+    if likely(n < ac.limit):
+        ac.entry[n] = <u32>(s.truth + nr)
+        compiler_barrier()
+        ac.avail = <u32>(n + 1)
+        return FREE_OK
+    free_slowpath(s, <u32>(s.truth + nr), site)
+    return FREE_OK

@@ -19,7 +19,8 @@ once.
 """
 
 import cython
-from cython.cimports.cpus.atomic import atomic64_cmpxchg, compiler_barrier, likely, unlikely
+from cython.cimports.cpus import segment_cy
+from cython.cimports.cpus.atomic import compiler_barrier, likely, unlikely
 from cython.cimports.cpus.callsite_cy import call_site
 from cython.cimports.cpus.event_cy import (
     EVENT_KFREE,
@@ -28,11 +29,15 @@ from cython.cimports.cpus.event_cy import (
     trace_event,
 )
 from cython.cimports.cpus.handle_cy import address_of
-from cython.cimports.cpus.percpu_cy import enter, enter_sleeping, leave, this_cpu
-from cython.cimports.cpus.segment_cy import direct_end, direct_start
+from cython.cimports.cpus.percpu_cy import (
+    enter,
+    enter_sleeping,
+    leave,
+    this_cpu,
+)
 from cython.cimports.cpus.spinlock_cy import raw_spin_lock_irqsave, raw_spin_unlock_irqrestore
+from cython.cimports.smpmm.mm import page_cy, slab_list_cy
 from cython.cimports.smpmm.mm.page_alloc_cy import gfp_dma, gfp_wait
-from cython.cimports.smpmm.mm.page_cy import PAGE_SHIFT, mem_map
 from cython.cimports.smpmm.mm.slab_list_cy import (
     BUFCTL_END,
     OBJECT_ALLOC,
@@ -41,12 +46,12 @@ from cython.cimports.smpmm.mm.slab_list_cy import (
     OBJECT_HOLDER,
     OBJECT_KERNEL,
     OBJECT_KIND,
+    RECIPROCAL_SHIFT,
     cache_at,
     caches,
     cpu_array,
     give_object,
     object_owner,
-    object_place,
     place_address,
     slab_global,
     take_object,
@@ -139,64 +144,70 @@ def checked_cache(address, what):
     raise ValueError(f"{what}: {address:#x} is no cache")
 
 
-def slab_of(address):
-    if unlikely(address < direct_start or address >= direct_end):
-        return cython.NULL
-    return cython.cast(
-        cython.pointer[slab], mem_map[(address - direct_start) >> PAGE_SHIFT].slab
-    )
+def attach() -> None:
+    """Take copies of what every call looks at; in the monitor, before it forks."""
+    global low_start, low_end, pages, truth_words, dma_bit, arrays_cpu
+    low_start = segment_cy.direct_start
+    low_end = segment_cy.direct_end
+    pages = page_cy.mem_map
+    truth_words = slab_list_cy.truths
+    dma_bit = gfp_dma
+    arrays_cpu = cython.NULL
 
 
-def set_size_index() -> None:
+def find_arrays():
+    global my_arrays, arrays_cpu
+    arrays_cpu = this_cpu
+    my_arrays = cpu_array(slab_list_cy.caches, this_cpu.number)
+
+
+def set_size_caches() -> None:
     """Work out which general cache serves each size; in the monitor, once they exist."""
     i: cython.int
     nr: cython.int = 0
+    most: cython.int = slab_global.nr_sizes
     for i in range(SIZE_STEPS):
-        size_index[i] = 0xFF
-        while (
-            nr < cython.cast(cython.int, slab_global.nr_sizes)
-            and slab_global.sizes[nr] < cython.cast(u32, i) * 32
-        ):
+        while nr < most and slab_global.sizes[nr] < cython.cast(u32, i) * 32:
             nr += 1
-        if nr < cython.cast(cython.int, slab_global.nr_sizes):
-            size_index[i] = cython.cast(u8, nr)
+        size_caches[i][0] = caches + 1 + 2 * nr if nr < most else cython.NULL
+        size_caches[i][1] = caches + 2 + 2 * nr if nr < most else cython.NULL
 
 
 def general_cache(size, dma):
-    nr: u64
     if unlikely(size > (SIZE_STEPS - 1) * 32):
         return cython.NULL
-    nr = size_index[(size + 31) >> 5]
-    if unlikely(nr >= slab_global.nr_sizes):
-        return cython.NULL
-    return caches + 1 + 2 * nr + dma
+    return size_caches[(size + 31) >> 5][dma]
 
 
 def kmalloc_inside(size, gfp, site):
+    c: cython.pointer[kmem_cache]
+    address: u64
+    if likely(size <= (SIZE_STEPS - 1) * 32 and should_failslab == cython.NULL):
+        c = size_caches[(size + 31) >> 5][gfp & dma_bit != 0]
+        if likely(c != cython.NULL and not trace_allocations):
+            address = pop_object(c, site)
+            if likely(address != 0):
+                return address
+    return kmalloc_slowpath(size, gfp, site)
+
+
+def kmalloc_slowpath(size, gfp, site):
+    """Do what kmalloc_inside does, all of it."""
     c: cython.pointer[kmem_cache] = general_cache(size, gfp & gfp_dma != 0)
-    if unlikely(c == cython.NULL):
+    if c == cython.NULL:
         return 0
-    if unlikely(should_failslab != cython.NULL) and should_failslab(c, gfp, site) != 0:
+    if should_failslab != cython.NULL and should_failslab(c, gfp, site) != 0:
         return 0
     address: u64 = kmem_cache_alloc_inside(c, gfp, site)
-    if unlikely(trace_allocations):
+    if trace_allocations:
         trace_event(EVENT_KMALLOC, address, size, gfp, site)
     return address
 
 
 def kmem_cache_alloc_inside(c, gfp, site):
-    ac: cython.pointer[array_cache] = cpu_array(c, this_cpu.number)
-    n: u32 = ac.avail
-    t: cython.pointer[u64]
-    address: u64
-    if likely(n != 0):
-        t = truths + ac.entry[n - 1]
-        if likely(t[0] & OBJECT_HOLDER == cached_here()):
-            address = place_address(t[0])
-            t[0] = object_owner(site)
-            compiler_barrier()
-            ac.avail = n - 1
-            return address
+    address: u64 = pop_object(c, site)
+    if likely(address != 0):
+        return address
     return alloc_slowpath(c, gfp, site)
 
 
@@ -204,46 +215,34 @@ def kmem_cache_free_inside(c, address, site):
     s: cython.pointer[slab] = slab_of(address)
     if unlikely(s == cython.NULL):
         return FREE_NOT_SLAB
-    owner: cython.pointer[kmem_cache] = caches + s.cache
-    offset: u64 = address - direct_start - s.s_mem
-    nr: u64 = offset * owner.reciprocal >> 40
-    if unlikely(
-        offset >= cython.cast(u64, owner.num) * owner.objsize or nr * owner.objsize != offset
-    ):
+    offset: u64 = address - low_start - s.s_mem
+    nr: u64 = offset * s.reciprocal >> RECIPROCAL_SHIFT
+    if unlikely(nr * s.objsize != offset):
         return FREE_INTERIOR
-    t: u64 = truths[s.truth + nr]
+    # Behind the last object the words are zero, up to the slab's last byte.
+    t: u64 = truth_words[s.truth + nr]
     if unlikely(t & OBJECT_KIND != OBJECT_ALLOC):
-        return FREE_TWICE if t & OBJECT_KIND != OBJECT_KERNEL else FREE_KERNELS
-    if unlikely(c != cython.NULL and c != owner):
+        return why_refused(s, t, nr)
+    if unlikely(c != cython.NULL and c.index != s.cache):
         return FREE_WRONG_CACHE
     if unlikely(trace_allocations):
-        trace_event(EVENT_KFREE, address, owner.objsize, 0, site)
-    return free_object(owner, s, cython.cast(u32, nr), t, site)
+        trace_event(EVENT_KFREE, address, s.objsize, 0, site)
+    return free_object(s, nr, t, site)
 
 
-def free_object(c, s, nr, was, site):
-    ac: cython.pointer[array_cache] = cpu_array(c, this_cpu.number)
-    n: u32 = ac.avail
-    # Two CPUs may free one object at the same time: only one of them is right.
-    if unlikely(
-        atomic64_cmpxchg(truths + s.truth + nr, was, cached_here() | object_place(c, s, nr))
-        != was
-    ):
-        return FREE_TWICE
-    if likely(n < ac.limit):
-        ac.entry[n] = s.truth + nr
-        compiler_barrier()
-        ac.avail = n + 1
-    else:
-        free_slowpath(c, s.truth + nr, site)
-    return FREE_OK
+def why_refused(s, t, nr):
+    """Say why an object may not be freed that the truth `t` does not call allocated."""
+    if nr >= caches[s.cache].num:
+        return FREE_INTERIOR
+    return FREE_KERNELS if t & OBJECT_KIND == OBJECT_KERNEL else FREE_TWICE
 
 
-def free_slowpath(c, truth, site):
+def free_slowpath(s, truth, site):
     """Free an object that does not fit into this CPU's array."""
+    c: cython.pointer[kmem_cache] = caches + s.cache
     from_: u32
     flags: u64 = raw_spin_lock_irqsave(cython.address(c.lock), site)
-    ac: cython.pointer[array_cache] = cpu_array(c, this_cpu.number)
+    ac: cython.pointer[array_cache] = my_array(c.index)
     if ac.limit == 0:
         give_object(c, truth)
     else:
@@ -285,7 +284,7 @@ def alloc_slowpath(c, gfp, site):
 
 def refill(c, site):
     """Fill this CPU's array up to its batchcount and pop one object; 0: no slab has any."""
-    ac: cython.pointer[array_cache] = cpu_array(c, this_cpu.number)
+    ac: cython.pointer[array_cache] = my_array(c.index)
     n: u32 = ac.batchcount
     i: u32
     while ac.avail != 0 and truths[ac.entry[ac.avail - 1]] & OBJECT_HOLDER != cached_here():
@@ -321,5 +320,5 @@ def take_one(c, site):
         i = take_object(c, object_owner(site))
         if i != BUFCTL_END:
             s = truth_slab(i)
-            return direct_start + s.s_mem + cython.cast(u64, i - s.truth) * c.objsize
+            return low_start + s.s_mem + cython.cast(u64, i - s.truth) * c.objsize
     return 0

@@ -2,7 +2,7 @@
 held; with an exception set the call has been left.
 """
 
-from cpus.atomic cimport u8, u32, u64
+from cpus.atomic cimport u8, u16, u32, u64
 from smpmm.mm.page_cy cimport page
 from smpmm.mm.slab_list_cy cimport kmem_cache, slab
 

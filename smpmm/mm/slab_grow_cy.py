@@ -36,6 +36,7 @@ from cython.cimports.smpmm.mm.page_alloc_cy import (
 from cython.cimports.smpmm.mm.page_cy import (
     PAGE_ALLOC,
     PAGE_SHIFT,
+    PAGE_SIZE,
     PAGE_SLAB,
     PG_SLAB,
     page_to_pfn,
@@ -194,7 +195,7 @@ def free_kernel_object(address, what, site):
     nr: u64 = (address - direct_start - s.s_mem) // c.objsize
     t: u64 = truths[s.truth + nr]
     if t & OBJECT_KIND == OBJECT_KERNEL and t >> OBJECT_PID_SHIFT == what:
-        free_object(c, s, cython.cast(u32, nr), t, site)
+        free_object(s, nr, t, site)
 
 
 def init_slab(c, p, offset, management):
@@ -209,12 +210,13 @@ def init_slab(c, p, offset, management):
     s.prev = cython.NULL
     s.inuse = 0
     s.free = 0
-    s.cache = c.index
-    s.colouroff = offset
+    s.cache = cython.cast(u16, c.index)
+    s.objsize = c.objsize
+    s.reciprocal = c.reciprocal
     s.s_mem = (pfn << PAGE_SHIFT) + offset
     s.management = management
     s.truth = cython.cast(u32, pfn * PAGE_OBJECTS)
-    if c.num > PAGE_OBJECTS << c.gfporder:
+    if c.objsize * PAGE_OBJECTS < PAGE_SIZE:
         s.truth = cython.cast(u32, nr_truths + pfn * PAGE_SMALL_OBJECTS)
     if not reserve_truths(s.truth, c.num):
         log_text(b"slab: the host has no memory for truth words", 44, 3)
@@ -233,7 +235,7 @@ def init_slab(c, p, offset, management):
 def write_slab_t(s):
     """Write the constant words of slab_t in RAM, where a reader of memory expects them."""
     words: cython.pointer[u32] = cython.cast(cython.pointer[u32], ram + s.management)
-    words[2] = s.colouroff
+    words[2] = cython.cast(u32, s.s_mem - (cython.cast(u64, s - slabs) << PAGE_SHIFT))
     words[3] = cython.cast(u32, direct_start + s.s_mem)
 
 

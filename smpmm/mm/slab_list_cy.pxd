@@ -45,22 +45,23 @@ cdef enum:
     SLAB_DYING = 2               # private to the process `owner`, which takes it apart
 
     CFLGS_OFF_SLAB = 0x10000
+    RECIPROCAL_SHIFT = 40
     DFLGS_GROWN = 1              # has grown since reap last looked
 
 cdef public struct slab:                 # 64 bytes; one for each frame that heads a slab
+    # constant while the slab lives; a free reads this half
+    u64 s_mem                    # physical address of the first object
+    u64 reciprocal               # of objsize, as in its cache
+    u32 truth                    # index of the first object's truth word
+    u32 objsize
+    u16 cache                    # index of its cache
+    u16 state                    # SLAB_*; guarded by the cache's lock
+    u32 owner                    # lock word of the process that has it private
     # guarded by the cache's lock
     slab *next
     slab *prev
     u32 inuse                    # objects that are not free in the slab
     u32 free                     # first free object, BUFCTL_END: none; next ones in the bufctl
-    u32 state                    # SLAB_*
-    u32 owner                    # owner_word of the process that has it private
-    # constant while the slab lives
-    u32 cache                    # index of its cache
-    u32 colouroff                # bytes from the first page to the management or first object
-    u32 truth                    # index of the first object's truth word
-    u32 pad
-    u64 s_mem                    # physical address of the first object
     u64 management               # physical address of slab_t in RAM, then the bufctl array
 
 cdef public struct array_cache:          # what one CPU keeps of one cache
@@ -75,7 +76,7 @@ cdef public struct array_cache:          # what one CPU keeps of one cache
 
 cdef public struct kmem_cache:           # one for each index; the handle names the index
     # fast path; constant while the cache lives
-    u64 reciprocal               # ceil(2**40 / objsize)
+    u64 reciprocal               # ceil(2**RECIPROCAL_SHIFT / objsize)
     u64 address                  # kernel address of the handle, 0 = none
     u32 index
     u32 objsize                  # bytes

@@ -205,7 +205,7 @@ def slab_info(pfn: cython.ulonglong) -> dict:
         "state": s.state,
         "owner": s.owner,
         "cache": s.cache,
-        "colouroff": s.colouroff,
+        "colouroff": s.s_mem - (pfn << PAGE_SHIFT),
         "truth": s.truth,
         "s_mem": s.s_mem,
         "management": s.management,
@@ -275,7 +275,7 @@ def allocated_objects(index: cython.int = -1) -> list:
         s = slabs + pfn
         if truth_kind(mem_map[pfn].truth) != PAGE_SLAB or mem_map[pfn].slab == 0:
             continue
-        if index >= 0 and s.cache != cython.cast(u32, index):
+        if index >= 0 and s.cache != index:
             continue
         for nr in range(caches[s.cache].num):
             if truths[s.truth + nr] & OBJECT_KIND == OBJECT_ALLOC:

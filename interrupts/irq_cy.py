@@ -129,8 +129,8 @@ def new_action(line):
     return 0
 
 
-def raise_irq(line: cython.ulonglong, cpu: cython.int = -1) -> None:
-    """Send an edge on `line`; `cpu` says who takes it, -1 = any CPU of its mask.
+def raise_irq(line: cython.ulonglong, cpu: object = None) -> None:
+    """Send an edge on `line`; `cpu` says who takes it, None = any CPU of its mask.
 
     Any process, any context, inside no call; does not wait for the handlers.
     """
@@ -142,7 +142,7 @@ def raise_irq(line: cython.ulonglong, cpu: cython.int = -1) -> None:
     if d.action == 0 or atomic32_load(cython.address(d.status)) & IRQ_SHUT:
         atomic64_fetch_add(cython.address(d.nr_lost), 1)
         return
-    if cpu >= 0:
+    if cpu is not None:
         atomic32_store(cython.address(d.target), cython.cast(u32, cpu + 1))
     old = atomic32_fetch_or(cython.address(d.status), IRQ_PENDING)
     if old & IRQ_PENDING:

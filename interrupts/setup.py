@@ -57,7 +57,7 @@ def on_start(machine: Any, config: object) -> None:
     monitor.register_request("start_synthetic", lambda m, child, args: start_synthetic(*args))
     monitor.register_request("stop_synthetic", lambda m, child, line: stop_synthetic(line))
     monitor.register_request("keventd", lambda m, child, payload: run_keventd())
-    relay.register_query("raise_irq", lambda r, line: irq_cy.raise_irq(line))
+    relay.register_query("raise_irq", lambda r, args: irq_cy.raise_irq(*args))
     relay.register_query("start_synthetic", lambda r, args: start_synthetic(*args))
     relay.register_query("stop_synthetic", lambda r, line: stop_synthetic(line))
     monitor.on_death(on_death)

@@ -86,8 +86,6 @@ CALLS: Final = MappingProxyType(
             """,
         "cpus.context_cy": """
             local_irq_disable local_irq_enable local_irq_save local_irq_restore
-            cli=local_irq_disable sti=local_irq_enable save_flags=local_save_flags
-            restore_flags=local_irq_restore
             local_bh_disable local_bh_enable preempt_disable preempt_enable
             in_interrupt in_irq in_softirq in_atomic irqs_disabled might_sleep smp_processor_id
             """,
@@ -102,11 +100,12 @@ CALLS: Final = MappingProxyType(
             request_irq free_irq enable_irq disable_irq disable_irq_nosync synchronize_irq
             raise_irq
             """,
-        "interrupts.tasklet": """
+        "interrupts.globalirq_cy": "cli sti save_flags restore_flags",
+        "interrupts.tasklet_cy": """
             tasklet_init tasklet_schedule tasklet_hi_schedule tasklet_kill tasklet_disable
             tasklet_disable_nosync tasklet_enable
             """,
-        "interrupts.timer": """
+        "interrupts.timer_cy": """
             init_timer add_timer mod_timer del_timer del_timer_sync timer_pending
             """,
         "interrupts.tqueue": """

@@ -37,6 +37,7 @@ class MachineCalls:
 
     config: Any
     _syscall: Callable[..., Any]
+    _query: Callable[..., Any]  # asks the monitor, which answers also when no CPU does
 
     def insmod(self, name: str, /, **parameters: Any) -> None:
         """Load a bundled driver, or the module in a .py file, with its parameters.
@@ -90,5 +91,17 @@ class MachineCalls:
         return self._syscall("cpus.event_cy:dmesg")
 
     def raise_irq(self, irq: int, cpu: int | None = None) -> None:
-        """Raise an edge on an interrupt line, as a device does."""
-        self._syscall("interrupts.irq:raise_irq", irq, cpu)
+        """Raise an edge on an interrupt line, as a device does; `cpu` says who takes it."""
+        self._query("raise_irq", (irq, cpu))
+
+    def start_synthetic(self, irq: int, rate: float, seed: int | None = None) -> None:
+        """Start a device that raises a line `rate` times a second, with random gaps.
+
+        The gaps follow from the seed (default: the machine's) and the line.
+        """
+        seed = self.config.seed if seed is None else seed
+        self._query("start_synthetic", (irq, rate, seed))
+
+    def stop_synthetic(self, irq: int) -> bool:
+        """End the synthetic device of a line; false when there is none."""
+        return self._query("stop_synthetic", irq)

@@ -117,7 +117,7 @@ def run_interrupts(
         for _j in range((dice >> 20) % (gap + 1)):
             cpu_relax()
         if gate_acquire((dice >> 8) % nr_cpus) != 0:
-            return
+            continue  # that CPU is not online
         c = cython.address(cells[percpu_cy.this_cpu.number])
         enter()
         section(c, t, dice & 7)
@@ -144,6 +144,25 @@ def attach(config: object = None) -> None:
     global cells, tallies
     cells = cython.cast(cython.pointer[gate_cell], segment_cy.region_at(b"gate_cells"))
     tallies = cython.cast(cython.pointer[gate_tally], segment_cy.region_at(b"gate_tallies"))
+
+
+def forget(slot: cython.ulonglong) -> None:
+    """Take a process that was killed off the cells that it was in; before it is reaped."""
+    i: cython.int
+    for i in range(segment_cy.NR_CPUS):
+        if cells[i].busy == slot + 1:
+            cells[i].busy = 0
+            cells[i].avail = 0
+            cells[i].head = 0
+
+
+def interrupts_taken() -> int:
+    """Return how many interrupts have ended."""
+    i: cython.int
+    taken: u64 = 0
+    for i in range(segment_cy.NR_SLOTS):
+        taken += tallies[i].interrupts
+    return taken
 
 
 def count_signal() -> None:

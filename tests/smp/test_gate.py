@@ -60,3 +60,19 @@ def test_no_section_overlaps_an_interrupt_and_no_update_is_lost() -> None:
 def test_a_gate_without_the_exchange_overlaps(plain_gate: Path) -> None:
     result = stress(plain_gate, 1_000_000, 8_000)
     assert result["overlaps"] > 0
+
+
+def test_killed_cpus_and_handlers_leave_no_cpu_taken() -> None:
+    done = subprocess.run(
+        [sys.executable, ROOT / "tests/smp/gate_killer.py", ROOT, "80", "1"],
+        capture_output=True,
+        text=True,
+        timeout=100,
+    )
+    assert done.returncode == 0, done.stderr
+    print(f"kills: {done.stdout.strip()}")
+    result = json.loads(done.stdout)
+    assert result["wrong"] == 0, done.stderr
+    assert result["overlaps"] == 0
+    for point in ("gate_counted", "gate_taken", "gate_releasing", "standing_still"):
+        assert result[point] > 0, point

@@ -1,0 +1,109 @@
+"""Interrupts on a whole machine: handlers on every CPU, devices, and what a SIGKILL leaves."""
+
+import os
+import re
+import signal
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from smpmm import Machine
+
+DRIVER = Path(__file__).parent / "irq_driver.py"
+DEADLINE_S = 30.0
+
+
+def look(words: int) -> dict[str, Any]:
+    """Return the driver's words and the line's; a task."""
+    from cpus import atomic_cy, percpu_cy
+    from interrupts import irq, irq_cy
+
+    names = ("interrupts", "tasklets", "misplaced")
+    found: dict[str, Any] = {
+        name: atomic_cy.atomic_read(words + 8 * i) for i, name in enumerate(names)
+    }
+    found["timers"] = atomic_cy.atomic_read(words + 248)
+    found["line"] = irq_cy.line_info(5)
+    found["text"] = irq.interrupts_text()
+    slots = [percpu_cy.slot_info(slot) for slot in range(32)]
+    found["pids"] = {info["name"]: info["pid"] for info in slots if info["state"] == 1}
+    found["counts"] = [percpu_cy.cpu_info(cpu)["preempt_count"] for cpu in range(2)]
+    return found
+
+
+@pytest.fixture
+def machine() -> Iterator[Machine]:
+    with Machine(cpus=2, mem="16M", seed=3) as booted:
+        booted.insmod(str(DRIVER))
+        yield booted
+
+
+@pytest.fixture
+def words(machine: Machine) -> int:
+    found = re.search(r"words (\d+)", log(machine))
+    assert found
+    return int(found[1])
+
+
+def log(machine: Machine) -> str:
+    return machine.dmesg()
+
+
+def wait_for(look_again: Callable[[], Any]) -> Any:
+    """Look until there is something, and return it."""
+    deadline = time.monotonic() + DEADLINE_S
+    while not (found := look_again()):
+        assert time.monotonic() < deadline, "nothing happened"
+    return found
+
+
+def test_a_device_interrupts_every_cpu_and_tasklets_follow(
+    machine: Machine, words: int
+) -> None:
+    machine.start_synthetic(5, 1000)
+    seen = wait_for(
+        lambda: (s := machine.run(look, words))["interrupts"] > 200 and s["tasklets"] and s
+    )
+    assert all(seen["line"]["counts"])
+    machine.stop_synthetic(5)
+    wait_for(lambda: "synthetic5" not in machine.run(look, words)["pids"])
+    quiet = wait_for(
+        lambda: (s := machine.run(look, words))["line"]["status"] == 0 and s
+    )
+    assert quiet["interrupts"] == sum(quiet["line"]["counts"])
+    assert quiet["line"]["raised"] == quiet["interrupts"] + quiet["line"]["merged"]
+    assert quiet["misplaced"] == 0
+    assert quiet["counts"] == [0, 0]
+    assert re.search(r"^  5: +\d+ +\d+    IO-APIC-edge  irq_driver$", quiet["text"], re.M)
+
+
+def test_a_killed_handler_shuts_its_line_and_the_machine_goes_on(
+    machine: Machine, words: int
+) -> None:
+    machine.start_synthetic(5, 1000)
+    seen = wait_for(lambda: (s := machine.run(look, words))["interrupts"] > 20 and s)
+    os.kill(seen["pids"]["irq5"], signal.SIGKILL)
+    wait_for(lambda: "irq 5: handler process died, line disabled" in log(machine))
+    shut = machine.run(look, words)
+    lost = wait_for(lambda: (s := machine.run(look, words))["line"]["lost"] and s)
+    assert lost["interrupts"] == shut["interrupts"]
+    machine.stop_synthetic(5)
+    machine.rmmod("irq_driver")
+    machine.insmod(str(DRIVER))
+    again = int(re.findall(r"words (\d+)", log(machine))[-1])
+    machine.raise_irq(5, 1)
+    seen = wait_for(lambda: (s := machine.run(look, again))["interrupts"] and s)
+    assert seen["line"]["counts"][1] >= 1
+    assert seen["counts"] == [0, 0]
+
+
+def test_a_killed_timer_is_started_again(machine: Machine, words: int) -> None:
+    first = machine.run(look, words)["pids"]["timer"]
+    os.kill(first, signal.SIGKILL)
+    wait_for(lambda: machine.run(look, words)["pids"].get("timer", first) != first)
+    assert "timer: restarted" in log(machine)
+    seen = machine.run(look, words)
+    wait_for(lambda: machine.run(look, words)["timers"] > seen["timers"] + 3)

@@ -1,4 +1,4 @@
-"""The page allocator beside a plain model: same blocks, same lists, check() after each step."""
+"""The page allocator beside a plain model: the same blocks and lists, check() at each step."""
 
 from dataclasses import dataclass, field
 

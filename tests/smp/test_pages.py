@@ -1,4 +1,4 @@
-"""Processes contend for the zones: nothing is lost or given twice, also when some are killed."""
+"""Processes contend for zones: nothing is lost or given twice, also when some are killed."""
 
 import os
 import random
@@ -48,10 +48,10 @@ def start(cpu: int, work, *args) -> int:
 
 
 def churn(seed: int, rounds: int) -> None:
-    """Allocate, mark, verify and free blocks of mixed orders and zones; free all at the end."""
+    """Allocate and free blocks of mixed orders and zones; free all at the end."""
     dice = random.Random(seed)
     held = []
-    for number in range(rounds):
+    for _ in range(rounds):
         if held and dice.random() < 0.5:
             page, order = held.pop(dice.randrange(len(held)))
             assert page.count == 1

@@ -17,16 +17,16 @@ from smpmm.proc import entries
 # Name → "module:function" that returns its text.
 FILES: Final = MappingProxyType(
     {
-        "buddyinfo": "smpmm.mm.meminfo:buddyinfo_text",
+        "buddyinfo": "smpmm.proc.memory:buddyinfo",
         "cmdline": "smpmm.proc.texts:cmdline_text",
         "devices": "smpmm.chrdev:devices_text",
         "interrupts": "interrupts.irq:interrupts_text",
-        "iomem": "smpmm.mm.meminfo:iomem_text",
+        "iomem": "smpmm.proc.memory:iomem",
         "kallsyms": "smpmm.proc.texts:ksyms_text",
         "ksyms": "smpmm.proc.texts:ksyms_text",
         "kmsg": "cpus.event_cy:dmesg",
         "lock_stat": "cpus.lockstat:proc_text",
-        "meminfo": "smpmm.mm.meminfo:meminfo_text",
+        "meminfo": "smpmm.proc.memory:meminfo",
         "modules": "smpmm.module:modules_text",
         "slabinfo": "smpmm.mm.slabinfo:slabinfo_text",
         "uptime": "smpmm.proc.texts:uptime_text",

@@ -70,9 +70,7 @@ def test_a_device_interrupts_every_cpu_and_tasklets_follow(
     assert all(seen["line"]["counts"])
     machine.stop_synthetic(5)
     wait_for(lambda: "synthetic5" not in machine.run(look, words)["pids"])
-    quiet = wait_for(
-        lambda: (s := machine.run(look, words))["line"]["status"] == 0 and s
-    )
+    quiet = wait_for(lambda: (s := machine.run(look, words))["line"]["status"] == 0 and s)
     assert quiet["interrupts"] == sum(quiet["line"]["counts"])
     assert quiet["line"]["raised"] == quiet["interrupts"] + quiet["line"]["merged"]
     assert quiet["misplaced"] == 0

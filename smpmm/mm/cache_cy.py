@@ -18,6 +18,7 @@ from cython.cimports.cpus.atomic import (
 )
 from cython.cimports.cpus.callsite_cy import call_site
 from cython.cimports.cpus.handle_cy import Handle, address_of
+from cython.cimports.cpus.kill_cy import KILL_CACHE_CREATE, kill_point
 from cython.cimports.cpus.percpu_cy import enter, enter_sleeping, leave, this_owner
 from cython.cimports.cpus.segment_cy import direct_start, ram
 from cython.cimports.cpus.spinlock_cy import (
@@ -42,7 +43,7 @@ from cython.cimports.smpmm.mm.slab_list_cy import (
     slab_global,
 )
 
-from cpus import callsite_cy, context_cy, event_cy
+from cpus import callsite_cy, context_cy, event_cy, monitor
 from smpmm.mm import shrink_cy, slab_grow_cy, slab_report, slab_state_cy
 from smpmm.mm import slab_cy as slab_module
 from smpmm.mm import slab_list_cy as lists_module
@@ -120,8 +121,14 @@ def init(config: object) -> None:
             flags |= SLAB_HWCACHE_ALIGN
             _create(name, _geometry(size, 0, flags), flags, 0, 0, 0)
     slab_global.arrays_on = 1
+    shrink_cy.make_chain_sem()
     for index in range(1 + 2 * len(profile.general_sizes)):
         shrink_cy.enable_cpucache(index)
+
+
+def on_start(machine: object, config: object) -> None:
+    """Have the allocator recovered after a death. The monitor."""
+    monitor.register_recovery("smpmm.mm.slab_recover_cy:recover")
 
 
 def _geometry(size: int, offset: int, flags: int):
@@ -129,7 +136,7 @@ def _geometry(size: int, offset: int, flags: int):
 
 
 def kmem_cache_create(
-    name: str, size: int, offset: int, flags: int, ctor: object, dtor: object
+    name: object, size: int, offset: int, flags: int, ctor: object, dtor: object
 ) -> object:
     """Create a cache; returns its handle, None without memory. May sleep.
 
@@ -223,6 +230,7 @@ def _create(name: str, how, flags: int, ctor: int, dtor: int, site: int) -> int:
         )
         set_kernel_object(handle, 0)
     write_handle(handle, c)
+    kill_point(KILL_CACHE_CREATE)
     c.born = atomic64_fetch_add(cython.address(slab_global.born), 1)
     atomic32_store(cython.address(c.state), CACHE_LIVE)
     atomic64_store(cython.address(c.address), handle)

@@ -16,6 +16,7 @@ from cython.cimports.cpus.atomic import (
     compiler_barrier,
 )
 from cython.cimports.cpus.handle_cy import address_of
+from cython.cimports.cpus.kill_cy import KILL_CACHE_DESTROY, kill_point
 from cython.cimports.cpus.percpu_cy import (
     cpu_areas,
     enter,
@@ -61,26 +62,46 @@ from smpmm.mm.slab_profile import SLAB_NO_REAP, slab_profile
 KERN_ERR = 3
 EINVAL = 22
 ENOMEM = 12
+CHAIN_SEM_BYTES = 128
 
 profile: object = None
 
 
-def _no_chain() -> bool:
-    """Stand for cache_chain_sem in a machine without tasks."""
+def chain_down() -> None:
+    """Take cache_chain_sem. Sleeps; a task only, at boot there is nobody else."""
+    if slab_global.chain_sem != 0 and this_cpu.current != 0:
+        from cpus import sleep_cy
+
+        sleep_cy.down(slab_global.chain_sem)
+
+
+def chain_trylock() -> bool:
+    """Take cache_chain_sem if it is free; false when somebody has it."""
+    if slab_global.chain_sem != 0 and this_cpu.current != 0:
+        from cpus import sleep_cy
+
+        return sleep_cy.down_trylock(slab_global.chain_sem) == 0
     return True
 
 
-chain_down: object = _no_chain
-chain_trylock: object = _no_chain
-chain_up: object = _no_chain
+def chain_up() -> None:
+    """Give cache_chain_sem back."""
+    if slab_global.chain_sem != 0 and this_cpu.current != 0:
+        from cpus import sleep_cy
+
+        sleep_cy.up(slab_global.chain_sem)
 
 
-def register_chain(down, trylock, up) -> None:
-    """Register cache_chain_sem: `down()`, `trylock()` (True: got it) and `up()`."""
-    global chain_down, chain_trylock, chain_up
-    chain_down = down
-    chain_trylock = trylock
-    chain_up = up
+def make_chain_sem() -> None:
+    """Make cache_chain_sem in the handle window, in a machine that has tasks; boot."""
+    if segment_cy.region_size(b"tasks") == 0:
+        return
+    from cpus import sleep_cy
+    from smpmm.mm import window_cy
+
+    address: u64 = window_cy.window_alloc(CHAIN_SEM_BYTES)
+    sleep_cy.sema_init(address, 1)
+    slab_global.chain_sem = address
 
 
 def attach(config: object) -> None:
@@ -419,8 +440,9 @@ def _free_cache(index: cython.int) -> None:
     c: cython.pointer[kmem_cache] = caches + index
     handle: u64 = c.address
     tune_cpucache(index, 0, 0)
-    atomic64_store(cython.address(c.address), 0)
     enter()
+    kill_point(KILL_CACHE_DESTROY)
+    atomic64_store(cython.address(c.address), 0)
     free_kernel_object(handle, index, slab_global.site_cache)
     leave()
     atomic32_store(cython.address(c.state), CACHE_FREE)

@@ -104,7 +104,8 @@ cdef inline int free_object(slab *s, u64 nr, u64 was, u32 site) noexcept:
     cdef array_cache *ac = my_array(s.cache)
     cdef u64 n = ac.avail
     cdef u64 *t = truth_words + s.truth + nr
-    cdef u64 word = cached_here() | (s.s_mem + nr * s.objsize) << OBJECT_PLACE_SHIFT
+    cdef u64 place = (s.s_mem + nr * s.objsize) << OBJECT_PLACE_SHIFT
+    cdef u64 word = cached_here() | place
     if likely((was >> OBJECT_CPU_SHIFT) & 0xff == this_slot):
         t[0] = word
     elif atomic64_cmpxchg(t, was, word) != was:

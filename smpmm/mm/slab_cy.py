@@ -29,6 +29,7 @@ from cython.cimports.cpus.event_cy import (
     trace_event,
 )
 from cython.cimports.cpus.handle_cy import address_of
+from cython.cimports.cpus.kill_cy import KILL_SLAB_FLUSH, KILL_SLAB_REFILL, kill_point
 from cython.cimports.cpus.percpu_cy import (
     enter,
     enter_sleeping,
@@ -137,6 +138,14 @@ def ksize(address: object) -> int:
         slab_report.bad_free("ksize", a, FREE_NOT_SLAB, 0)
         return 0
     return caches[s.cache].objsize
+
+
+def kmem_cache_size(cachep: object) -> int:
+    """Return the bytes of a cache's objects. Any context."""
+    c: cython.pointer[kmem_cache] = cache_at(address_of(cachep))
+    if c == cython.NULL:
+        c = checked_cache(address_of(cachep), "kmem_cache_size")
+    return c.objsize
 
 
 def checked_cache(address, what):
@@ -261,6 +270,7 @@ def flush_array(c, ac, from_, cpu):
     for i in range(from_, n):
         if truths[ac.entry[i]] & OBJECT_HOLDER == holder:
             give_object(c, ac.entry[i])
+            kill_point(KILL_SLAB_FLUSH)
         else:
             c.repaired += 1
     compiler_barrier()
@@ -296,6 +306,7 @@ def refill(c, site):
         if n == 0 or c.firstnotfull == cython.NULL:
             break
         i = take_object(c, cached_here())
+        kill_point(KILL_SLAB_REFILL)
         if i != BUFCTL_END:
             ac.entry[ac.avail] = i
             compiler_barrier()

@@ -12,6 +12,12 @@ when the page allocator stores that they are free.
 import cython
 from cython.cimports.cpus.atomic import atomic64_xchg, compiler_barrier, unlikely
 from cython.cimports.cpus.event_cy import log_text
+from cython.cimports.cpus.kill_cy import (
+    KILL_SLAB_DESTROY,
+    KILL_SLAB_GROW,
+    KILL_SLAB_GROWN,
+    kill_point,
+)
 from cython.cimports.cpus.percpu_cy import (
     HARDIRQ_MASK,
     SOFTIRQ_MASK,
@@ -279,9 +285,11 @@ def commit_slab(c, p, s):
         p[i].cache = cython.cast(u64, c)
         p[i].flags |= PG_SLAB
     compiler_barrier()
+    kill_point(KILL_SLAB_GROW)
     set_page_slab(p, c.index)
     flags: u64 = raw_spin_lock_irqsave(cython.address(c.lock), slab_global.site_grow)
     list_append_slab(c, s)
+    kill_point(KILL_SLAB_GROWN)
     s.state = SLAB_LISTED
     c.grown += 1
     growings[cython.cast(u64, c.index) * 256 + this_slot] -= 1
@@ -320,6 +328,7 @@ def first_page(s):
 
 
 def release_slab(c, s):
+    kill_point(KILL_SLAB_DESTROY)
     forget_objects(c, s)
     free_block(first_page(s), c.gfporder, PAGE_SLAB, slab_global.site_grow)
 

@@ -117,6 +117,7 @@ cdef public struct slab_globals:
     u64 clock                    # where kmem_cache_reap goes on: `born` of a cache
     u64 nr_caches                # entries of the table ever used
     u64 arrays_on                # 1: new caches get per-CPU arrays
+    u64 chain_sem                # kernel address of cache_chain_sem, 0 = none
     u32 level_mask               # SLAB_LEVEL_MASK
     u32 no_grow
     u32 sizeof_slab              # bytes of slab_t before the bufctl array

@@ -5,7 +5,7 @@ Readers take a cache's lock where they walk its list, and no other.
 
 import cython
 from cython.cimports.cpus.percpu_cy import enter, leave
-from cython.cimports.cpus.segment_cy import direct_end, direct_start
+from cython.cimports.cpus.segment_cy import direct_end, direct_start, ram
 from cython.cimports.cpus.spinlock_cy import (
     RECOVER_CACHE,
     raw_spin_lock_irqsave,
@@ -32,6 +32,7 @@ from cython.cimports.smpmm.mm.slab_list_cy import (
     OBJECT_KIND,
     OBJECT_PID_SHIFT,
     OBJECT_SITE_SHIFT,
+    SLAB_LISTED,
     caches,
     cpu_array,
     growings,
@@ -175,15 +176,12 @@ def slab_counts(index: cython.int) -> tuple:
 
 
 def slab_list(index: cython.int) -> list:
-    """Return the slabs of a cache in list order: what is indexed. Nobody else may be
-    running."""
+    """Return the slabs of a cache in list order, without its lock: the machine is at rest."""
     c: cython.pointer[kmem_cache] = caches + index
     found = []
     s: cython.pointer[slab] = c.first
     while s != cython.NULL and len(found) <= cython.cast(cython.int, nr_pages):
         found.append(slab_info(s - slabs))
-        if s.next == c.firstnotfull and s.next != cython.NULL:
-            found[-1]["before_firstnotfull"] = True
         s = s.next
     return found
 
@@ -285,3 +283,82 @@ def allocated_objects(index: cython.int = -1) -> list:
                     )
                 )
     return found
+
+
+def slab_pages() -> list:
+    """Return (first frame, index of the cache) of every slab that page truths know.
+    O(pages)."""
+    pfn: u64
+    found = []
+    for pfn in range(nr_pages):
+        if truth_kind(mem_map[pfn].truth) == PAGE_SLAB:
+            found.append((pfn, mem_map[pfn].truth >> TRUTH_WHO_SHIFT))
+    return found
+
+
+def wrong_page_links(pfn: cython.ulonglong) -> list:
+    """Return the frames of a slab whose struct page does not point to it."""
+    i: u64
+    s: cython.pointer[slab] = slabs + pfn
+    c: cython.pointer[kmem_cache] = caches + s.cache
+    found = []
+    if s.state != SLAB_LISTED:
+        return found
+    for i in range(cython.cast(u64, 1) << c.gfporder):
+        if mem_map[pfn + i].slab != cython.cast(u64, s) or (
+            mem_map[pfn + i].cache != cython.cast(u64, c)
+        ):
+            found.append(pfn + i)
+    return found
+
+
+def handle_index(address: cython.ulonglong) -> int:
+    """Return the table index that a cache's handle in RAM names, -1 outside of memory."""
+    if address < direct_start or address + 4 > direct_end:
+        return -1
+    return cython.cast(cython.pointer[u32], ram + (address - direct_start))[0]
+
+
+def kernel_address(phys: cython.ulonglong) -> int:
+    """Return the direct-mapped kernel address of a physical one."""
+    return direct_start + phys
+
+
+def object_address(index: cython.ulonglong) -> int:
+    """Return the kernel address of the object of a truth word."""
+    return truth_address(index) if truth_slab(index) != cython.NULL else 0
+
+
+# What tests damage.
+
+
+def native(what: str, index: cython.ulonglong = 0, cpu: cython.ulonglong = 0) -> int:
+    """Return the native address of a struct: "cache", "slab" (by frame), "truth", "array"."""
+    if what == "cache":
+        return cython.cast(cython.ulonglong, caches + index)
+    if what == "slab":
+        return cython.cast(cython.ulonglong, slabs + index)
+    if what == "truth":
+        return cython.cast(cython.ulonglong, truths + index)
+    if what == "array":
+        return cython.cast(cython.ulonglong, cpu_array(caches + index, cpu))
+    raise ValueError(f"native address of {what!r}: cache, slab, truth or array")
+
+
+def offset(name: str) -> int:
+    """Return the bytes from a struct's start to a field: `struct.field`."""
+    s: cython.pointer[slab] = cython.NULL
+    c: cython.pointer[kmem_cache] = cython.NULL
+    ac: cython.pointer[array_cache] = cython.NULL
+    return {
+        "slab.inuse": cython.cast(u64, cython.address(s.inuse)),
+        "slab.free": cython.cast(u64, cython.address(s.free)),
+        "slab.cache": cython.cast(u64, cython.address(s.cache)),
+        "slab.next": cython.cast(u64, cython.address(s.next)),
+        "slab.management": cython.cast(u64, cython.address(s.management)),
+        "kmem_cache.nr_slabs": cython.cast(u64, cython.address(c.nr_slabs)),
+        "kmem_cache.firstnotfull": cython.cast(u64, cython.address(c.firstnotfull)),
+        "kmem_cache.first": cython.cast(u64, cython.address(c.first)),
+        "array_cache.avail": cython.cast(u64, cython.address(ac.avail)),
+        "array_cache.limit": cython.cast(u64, cython.address(ac.limit)),
+    }[name]

@@ -1,4 +1,5 @@
-"""/proc/slabinfo: version 1.1 (SMP) of Linux 2.4, 2.1 of 2.6.10 and later, and tuning by writing.
+"""/proc/slabinfo: version 1.1 (SMP) of Linux 2.4, 2.1 of 2.6.10 and later, and tuning by
+writing.
 
 Objects in the CPUs' arrays count as active.
 """
@@ -43,7 +44,8 @@ def slabinfo_text(version: str = "1.1") -> str:
 
 
 def slabinfo_write(data: str | bytes) -> int:
-    """Set a cache's per-CPU arrays by `NAME LIMIT BATCHCOUNT`; bytes written or -errno. May sleep.
+    """Set a cache's per-CPU arrays by `NAME LIMIT BATCHCOUNT`; bytes written or -errno. May
+    sleep.
 
     `NAME 0 0` takes the arrays away.
     """

@@ -1,6 +1,6 @@
 """A small machine with pages and slabs, and the words of 2.4.5 for its tests."""
 
-from cpus import spinlock_cy
+from cpus import bug, percpu_cy, spinlock_cy
 from smpmm.mm import cache_cy, page_alloc_cy, slab_state_cy
 from tests.support import small_machine
 
@@ -13,6 +13,7 @@ def slab_machine(ram_bytes: int = 8 << 20, **options):
     zones = {"DMA": ram_bytes // 2, "Normal": ram_bytes // 2, "HighMem": 0}
     if ram_bytes > 32 << 20:
         zones = {"DMA": 16 << 20, "Normal": ram_bytes - (16 << 20), "HighMem": 0}
+    percpu_cy.register_hooks(breach=bug.breach)
     return small_machine(
         spinlock_cy, page_alloc_cy, cache_cy, ram_bytes=ram_bytes, zones=zones, **options
     )

@@ -18,6 +18,13 @@ from cython.cimports.cpython.long import PyLong_AsUnsignedLongLongMask, PyLong_C
 from cython.cimports.smpmm.mm.access_cy import read_bytes, write_bytes
 
 _function_address: object = None
+_array_type: object = None
+
+
+def set_array_type(array_type: object) -> None:
+    """Register what `u8 * 16` makes."""
+    global _array_type
+    _array_type = array_type
 
 
 def set_function_hook(hook: object) -> None:
@@ -53,6 +60,12 @@ class Scalar:
         array.scalar = self
         array.nr_items = nr_items
         return array
+
+    def __mul__(self, nr_items: object):
+        return _array_type(self, nr_items)
+
+    def __rmul__(self, nr_items: object):
+        return _array_type(self, nr_items)
 
     def __call__(self, value: object = 0):
         return value_of(self, word_of(self, value, None))
@@ -198,6 +211,10 @@ class Array:
             bad_access(b"read", self.address + done)
         return data
 
+    @property
+    def __nr_bytes__(self) -> int:
+        return self.nr_items * scalar_bytes(self.scalar)
+
     def read(self):
         """Return the values: bytes for an array of bytes, else a list."""
         if scalar_bytes(self.scalar) == 1:
@@ -255,5 +272,6 @@ SCALARS = {
         Scalar("ulong", 0, False),
         Scalar("long", 0, True),
         Scalar("ptr", 0, False, True),
+        Scalar("native_ptr", 8, False, True),  # in a struct of our own
     )
 }

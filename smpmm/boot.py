@@ -43,6 +43,7 @@ LAYERS: Final = (
     "interrupts.timer_cy",
     "interrupts.tqueue_cy",
     "interrupts.setup",
+    "smpmm.promise_cy",
     "smpmm.driver_side",
 )
 # Imported before the forks so that the CPUs share them; nothing is called.

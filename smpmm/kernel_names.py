@@ -122,9 +122,11 @@ CALLS: Final = MappingProxyType(
 EVERYWHERE: Final = MappingProxyType(
     {
         "smpmm.kstruct": """
-            KStruct u8 u16 u32 u64 s8 s16 s32 s64 ptr sizeof offsetof spinlock_t rwlock_t
-            semaphore rw_semaphore wait_queue_head_t completion atomic_t list_head
-            tasklet_struct timer_list tq_struct
+            KStruct u8 u16 u32 u64 s8 s16 s32 s64 ptr sizeof offsetof
+            """,
+        "smpmm.sync": """
+            spinlock_t rwlock_t semaphore rw_semaphore wait_queue_head_t completion atomic_t
+            list_head tasklet_struct timer_list tq_struct
             """,
         "smpmm.module": "THIS_MODULE module_init module_exit MODULE_PARM",
         "smpmm.fops": "file_operations",

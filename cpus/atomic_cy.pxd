@@ -33,4 +33,5 @@ cdef extern from *:
 # the report if nothing is mapped there.
 cdef s32 add_to(object v, u32 value, const char *call) except? -1
 cdef u32 low_bits(object value) except? 0xffffffff
-cdef u64 exchange(object address, object old, object new, u32 nr_bytes, bint compare) except? -1
+cdef u64 exchange(
+    object address, object old, object new, u32 nr_bytes, bint compare) except? -1

@@ -2,8 +2,8 @@
 
 from cpus.atomic cimport u64
 
-# A handle made outside of a machine has no address yet, but the number of a promise: bits 63 and
-# 62 are 1 and 0, which no address of a modelled architecture and no negative number has.
+# A handle made outside of a machine has no address yet, but the number of a promise: bits 63
+# and 62 are 1 and 0, which no address of a modelled architecture and no negative number has.
 cdef enum:
     PROMISE_SHIFT = 62
     PROMISE = 2
@@ -11,10 +11,10 @@ cdef enum:
 cdef class Handle:
     cdef readonly u64 address     # kernel address, or a promise: see handle_address
 
-# The address of a handle; a promise is kept at the first use. RuntimeError outside of a machine.
+# The address of a handle; a promise is kept at its first use (RuntimeError outside a machine).
 cdef u64 handle_address(Handle handle) except? <u64>-1
 cdef int keep_promise(Handle handle) except -1
 
-# The address that an argument means: an int is one, a Handle has one, None is 0, any other object
-# has an attribute `address`. TypeError for anything else; outside of a kernel call only.
+# The address that an argument means: an int is one, a Handle has one, None is 0, any other
+# object has an attribute `address`, or TypeError. Outside of a kernel call only.
 cpdef u64 address_of(object o) except? <u64>-1

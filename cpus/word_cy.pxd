@@ -8,6 +8,6 @@ cdef u32 word_bytes           # of a pointer and a long
 cdef int load_word(u64 address, u32 nr_bytes, u64 *word) noexcept
 cdef int store_word(u64 address, u32 nr_bytes, u64 word) noexcept
 
-# Report that the kernel call `call` touched `address`, at which there is nothing: an oops, raised.
-# Outside of any call.
+# Report that the kernel call `call` touched `address`, at which there is nothing: an oops,
+# raised. Outside of any call.
 cdef int bad_access(const char *call, u64 address) except -1

@@ -37,3 +37,8 @@ def function_address(function: Any) -> int:
     if callable(function) and not hasattr(function, "__index__"):
         return _register(function)
     return int(function)
+
+
+def call_text(address: int, *arguments: Any) -> Any:
+    """Call the function at an address of the kernel's text, in this context."""
+    return _load(address)(*arguments)

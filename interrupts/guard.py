@@ -10,7 +10,7 @@ from cpus.errors import KernelBug, KernelPanic
 KERN_ALERT: Final = 1
 
 
-def call_guarded(call: Callable[[], Any], name: str) -> bool:
+def call_guarded(name: str, call: Callable[..., Any], *arguments: Any) -> bool:
     """Call a function of an interrupt or softirq; false when it raised.
 
     The context goes on: its spinlocks are released, its interrupt flag and count put back.
@@ -19,7 +19,7 @@ def call_guarded(call: Callable[[], Any], name: str) -> bool:
     nr_held = len(lock_cy.held_locks())  # a softirq's CPU may have locks of its task
     failed = False
     try:
-        call()
+        call(*arguments)
     except KernelPanic:
         raise
     except Exception as error:

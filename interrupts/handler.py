@@ -12,7 +12,7 @@ from typing import Final
 
 from cpus import context_cy, kill_cy, percpu_cy, segment_cy, worker
 from interrupts import irq_cy
-from interrupts.callbacks import function_at
+from interrupts.callbacks import call_text, function_at
 from interrupts.guard import call_guarded
 
 _loaded: set[int] = set()  # addresses that this process has tried to load
@@ -64,8 +64,6 @@ def run_actions(line: int) -> bool:
         context_cy.local_irq_enable()
     for address, dev_id, _, name in actions:
         kill_cy.pass_point("irq_handler")
-        handled |= call_guarded(
-            lambda a=address, d=dev_id: function_at(a)(line, d, None), name
-        )
+        handled |= call_guarded(name, call_text, address, line, dev_id, None)
     context_cy.local_irq_disable()
     return handled

@@ -1,10 +1,10 @@
 """The softirq rounds of a CPU's own process, called at its preemption point."""
 
-from typing import Any
+from typing import Any, cast
 
 from cpus import percpu_cy
 from interrupts import softirq_cy, tasklet_cy
-from interrupts.callbacks import function_address, function_at
+from interrupts.callbacks import call_text, function_address
 from interrupts.guard import call_guarded
 
 
@@ -34,18 +34,18 @@ def run_softirq(nr: int) -> None:
     if nr in (softirq_cy.HI, softirq_cy.TASKLET):
         run_tasklets(nr)
     elif address := softirq_cy.vector(nr):
-        call_guarded(lambda: function_at(address)(nr), f"softirq {nr}")
+        call_guarded(f"softirq {nr}", call_text, address, nr)
 
 
 def run_tasklets(nr: int) -> None:
     """Run the tasklets that were scheduled on this CPU (tasklet_action, tasklet_hi_action)."""
     tasklet_cy.take_list(nr)
     while entry := tasklet_cy.next_tasklet(nr):
-        function, data = entry
+        function, data = cast(tuple[int, int], entry)
         if function < tasklet_cy.BOTTOM_HALVES:
-            call_guarded(lambda f=function: bottom_half(f), f"bottom half {function}")
+            call_guarded(f"bottom half {function}", bottom_half, function)
         else:
-            call_guarded(lambda f=function, d=data: function_at(f)(d), "tasklet")
+            call_guarded("tasklet", call_text, function, data)
         tasklet_cy.finish_tasklet()
 
 

@@ -8,7 +8,7 @@ CPU is looked at and left alone.
 
 import cython
 from cython.cimports.cpus import percpu_cy, segment_cy
-from cython.cimports.cpus.atomic import atomic64_load, futex_wait, low_half
+from cython.cimports.cpus.atomic import atomic32_store, atomic64_load, futex_wait, low_half
 from cython.cimports.cpus.percpu_cy import (
     CPU_ONLINE,
     KIND_CPU,
@@ -19,15 +19,24 @@ from cython.cimports.cpus.percpu_cy import (
 )
 from cython.cimports.cpus.segment_cy import machine_ns
 from cython.cimports.interrupts.irq_cy import global_irqs
-from cython.cimports.interrupts.timer_cy import jiffies_now
+from cython.cimports.interrupts.timer_cy import jiffies_now, timers
 from cython.cimports.libc.signal import SIGUSR1
 from cython.cimports.posix.signal import kill
 
 
 def wait_tick(last: cython.ulonglong) -> int:
-    """Wait for the tick after `last` and return its number: the jiffies; 0 at power-off."""
+    """Wait for the tick after `last` and return its number: the jiffies; 0 at power-off.
+
+    While every CPU is halted, ticks are left out, until a timer is added.
+    """
     tick_ns: u64 = 1000000000 // segment_cy.header.hz
     now: u64
+    if all_halted():
+        atomic32_store(cython.address(timers.asleep), 1)
+        now = machine_ns()
+        if now < (last + IDLE_TICKS) * tick_ns and timers.next_expires > last + IDLE_TICKS:
+            futex_wait(cython.address(timers.asleep), 1, (last + IDLE_TICKS) * tick_ns - now)
+        atomic32_store(cython.address(timers.asleep), 0)
     while atomic64_load(cython.address(segment_cy.header.powered_off)) == 0:
         now = machine_ns()
         if now >= (last + 1) * tick_ns:
@@ -38,6 +47,17 @@ def wait_tick(last: cython.ulonglong) -> int:
             (last + 1) * tick_ns - now,
         )
     return 0
+
+
+def all_halted():
+    cpu: u64
+    for cpu in range(segment_cy.header.nr_cpus):
+        if (
+            atomic64_load(cython.address(percpu_cy.cpu_areas[cpu].state)) == CPU_ONLINE
+            and atomic64_load(cython.address(percpu_cy.cpu_areas[cpu].halted)) == 0
+        ):
+            return False
+    return True
 
 
 def look_at_cpus() -> int:

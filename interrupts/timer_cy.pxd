@@ -28,7 +28,8 @@ cdef public struct timer_base:
     u64 running           # native address of the timer whose function runs, 0 = none
     u64 running_cpu       # + 1
     u64 begun             # its function was called
-    u64 lost              # ticks that came late
+    u32 asleep            # 1 while the timer device leaves out ticks: every CPU is halted
+    u32 pad
     timer_entry entries[4096]
 
 cdef timer_base *timers

@@ -10,6 +10,8 @@ Lock: timerlist_lock guards the table and is taken with interrupts off, under no
 import cython
 from cython.cimports.cpus import percpu_cy, segment_cy
 from cython.cimports.cpus.atomic import (
+    atomic32_load,
+    atomic32_store,
     atomic64_load,
     atomic64_store,
     compiler_barrier,
@@ -34,7 +36,7 @@ from cython.cimports.cpython.exc import PyErr_CheckSignals
 from cython.cimports.libc.string import memset
 
 from cpus import bug, event_cy
-from interrupts.callbacks import function_at
+from interrupts.callbacks import call_text
 from interrupts.guard import call_guarded
 
 NEVER = 0xFFFFFFFFFFFFFFFF
@@ -94,6 +96,9 @@ def insert(t):
         t.entry = i + 1
         compiler_barrier()
         atomic64_store(cython.address(entry.timer), cython.cast(u64, t))
+        if atomic32_load(cython.address(timers.asleep)):
+            atomic32_store(cython.address(timers.asleep), 0)
+            futex_wake(cython.address(timers.asleep), 1)
         return True
     return False
 
@@ -236,9 +241,8 @@ def run_timers() -> None:
     now: u64 = jiffies_now()
     due = next_timer(now)
     while due is not None:
-        function, data = due
         timers.begun = 1
-        call_guarded(lambda f=function, d=data: function_at(f)(d), "timer")
+        call_guarded("timer", call_text, due[0], due[1])
         finish_timer()
         due = next_timer(now)
 

@@ -5,11 +5,11 @@ marks that, keventd's queue by a kernel thread, in a context that may sleep.
 """
 
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from cpus import context_cy, worker
 from interrupts import tqueue_cy
-from interrupts.callbacks import function_at
+from interrupts.callbacks import call_text
 from interrupts.guard import call_guarded
 from interrupts.tasklet_cy import mark_bh
 from interrupts.waiting import pause
@@ -45,8 +45,8 @@ def run_task_queue(queue: int) -> None:
     """Call the routines of a queue, those that are queued now, in order."""
     last = tqueue_cy.last_queued()
     while due := tqueue_cy.next_task(queue, last):
-        routine, data = due
-        call_guarded(lambda r=routine, d=data: function_at(r)(d), "task queue")
+        routine, data = cast(tuple[int, int], due)
+        call_guarded("task queue", call_text, routine, data)
         tqueue_cy.finish_task(queue)
 
 

@@ -74,7 +74,7 @@ def test_a_device_interrupts_every_cpu_and_tasklets_follow(
     assert quiet["interrupts"] == sum(quiet["line"]["counts"])
     assert quiet["line"]["raised"] == quiet["interrupts"] + quiet["line"]["merged"]
     assert quiet["misplaced"] == 0
-    assert quiet["counts"] == [0, 0]
+    wait_for(lambda: machine.run(look, words)["counts"] == [0, 0])
     assert re.search(r"^  5: +\d+ +\d+    IO-APIC-edge  irq_driver$", quiet["text"], re.M)
 
 
@@ -95,7 +95,7 @@ def test_a_killed_handler_shuts_its_line_and_the_machine_goes_on(
     machine.raise_irq(5, 1)
     seen = wait_for(lambda: (s := machine.run(look, again))["interrupts"] and s)
     assert seen["line"]["counts"][1] >= 1
-    assert seen["counts"] == [0, 0]
+    wait_for(lambda: machine.run(look, again)["counts"] == [0, 0])
 
 
 def test_a_killed_timer_is_started_again(machine: Machine, words: int) -> None:

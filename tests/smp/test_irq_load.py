@@ -1,4 +1,4 @@
-"""Kernel calls on every CPU while interrupts use the same per-CPU arrays, counters and rings."""
+"""Kernel calls of every CPU and interrupts that use the same arrays, counters and rings."""
 
 import re
 from pathlib import Path

@@ -23,6 +23,7 @@ cdef enum:
     RECOVER_RUNQUEUE = 3
     RECOVER_OTHER = 4
     RECOVER_IRQ = 5
+    RECOVER_WAIT_QUEUE = 6
     NR_RECOVERIES = 16
 
 cdef public struct lock_stat:     # one per class and CPU; written by that CPU only

@@ -289,7 +289,13 @@ def cpu_child(slot: int, inbox: int, outbox: int, cpu: int) -> None:
     worker.cpu_main(cpu, inbox, outbox)
 
 
+def end_by_panic(machine: Monitor, child: Child, text: str) -> None:
+    """Serve a panic: the machine ends."""
+    machine.end(f"Kernel panic: {text}")
+
+
 register_child_main("cpu", cpu_child)
+register_request("panic", end_by_panic)
 
 
 def silence() -> None:

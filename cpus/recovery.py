@@ -1,6 +1,6 @@
 """After a death: what each layer does about it, on a CPU that lives."""
 
-from cpus import event_cy, ship
+from cpus import callsite_cy, event_cy, monitor, ship, sleep_cy, spinlock_cy, task_cy
 
 
 def run(names: tuple[str, ...], slot: int, kind: int, cpu: int) -> None:
@@ -13,3 +13,21 @@ def run(names: tuple[str, ...], slot: int, kind: int, cpu: int) -> None:
             ship.named(name)(slot, kind, cpu)
         except Exception as error:
             event_cy.log(f"smpmm: recovery {name} after slot {slot}: {error!r}", 2)
+
+
+def tasks(slot: int, kind: int, cpu: int) -> None:
+    """Bury the tasks of a dead CPU, name what they held, and wake who may have missed it."""
+    if kind == monitor.KIND_CPU:
+        names = spinlock_cy.class_names()
+        for pid, name, held in sleep_cy.bury_tasks(cpu):
+            for _, class_, site in held:
+                lock = names[class_][0] if class_ < len(names) else "?"
+                event_cy.log(
+                    f"smpmm: task {name}/{pid} died with CPU {cpu} holding {lock}, "
+                    f"taken at {callsite_cy.site_text(site)}: given up",
+                    1,
+                )
+    task_cy.recover_queues()
+
+
+monitor.register_recovery("cpus.recovery:tasks")

@@ -7,6 +7,7 @@ and others, on the socket in the run directory. Payloads are passed on unread.
 import os
 import pickle
 import selectors
+import signal as host_signal
 import socket
 import struct
 from collections.abc import Callable
@@ -206,9 +207,9 @@ class Relay:
             cpu = self.least_loaded()
         if cpu is None:
             return False
-        request = self._new_request(None, 0, cpu, 0)
+        request = self._new_request(None, 0, cpu, pid)
         request.done = done
-        request.message = channel.pack(channel.JOB, payload, number=request.number)
+        request.message = channel.pack(channel.JOB, payload, pid=pid, number=request.number)
         self.machine.send(self.machine.cpus[cpu], request.message)
         return True
 
@@ -218,6 +219,7 @@ class Relay:
             signal = channel.pack(channel.SIGNAL, flags=message.flags, number=request.number)
             if (child := self.machine.cpus.get(request.cpu)) is not None:
                 self.machine.send(child, signal)
+                os.kill(child.pid, host_signal.SIGUSR1)  # also a task that calls no kernel
 
     def _query(self, client: Client, message: Message) -> None:
         name, args = pickle.loads(message.payload)
@@ -274,8 +276,10 @@ class Relay:
                     request.client,
                     channel.pack(channel.DIED, cpu=child.cpu, number=request.client_number),
                 )
-            elif not self.job(request.message[channel.ENVELOPE.size :], None, request.done):
-                event_cy.log("smpmm: no CPU is left", 0)
+            else:
+                payload = request.message[channel.ENVELOPE.size :]
+                if not self.job(payload, None, request.done, request.pid):
+                    event_cy.log("smpmm: no CPU is left", 0)
         self._recover(child)
 
     def _recover(self, child: Child) -> None:
@@ -328,4 +332,12 @@ class Relay:
             pass
 
 
+def start_kthread(machine: Monitor, child: Child, thread: tuple[int, bytes, int | None]) -> None:
+    """Start a kernel thread for a process of the machine: (pid, call, cpu or None)."""
+    pid, payload, cpu = thread
+    if not machine.relay.job(payload, cpu, pid=pid):
+        raise RuntimeError("no CPU is alive")
+
+
+monitor.register_request("kthread", start_kthread)
 register_query("cpus", lambda relay, args: relay.cpu_facts())

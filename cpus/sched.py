@@ -1,80 +1,322 @@
-"""The scheduler of one CPU: tasks are greenlets, switched to by the main one."""
+"""The scheduler of one CPU: tasks are greenlets; which one runs stands in the segment (task_cy).
+
+A task that sleeps switches straight to the next one. The main greenlet looks at messages and
+time-outs, starts tasks, and halts the CPU when nothing is left to do.
+
+A workload gives way at its kernel calls and, when a host signal nudges it, between two bytecodes;
+not inside code that must not be left half-way (`PINNED`), nor in kernel code called by the kernel.
+"""
 
 import sys
-from collections import deque
+from collections.abc import Callable
+from types import FrameType
+from typing import Any, Final
 
 import posix_ipc
 from greenlet import getcurrent, greenlet
+from sortedcontainers import SortedSet
 
-from cpus import channel, percpu_cy, ship, worker
+from cpus import (
+    bug,
+    channel,
+    context_cy,
+    event_cy,
+    lock_cy,
+    percpu_cy,
+    segment_cy,
+    ship,
+    task_cy,
+    worker,
+)
 
-HALT_S = 1.0  # a halted CPU looks again after this long, whatever happens
+HALT_S: Final = 1.0  # a halted CPU looks again after this long, whatever happens
+NO_TIMEOUT: Final = (1 << 64) - 1
+PENDING_RESCHED: Final = 1 << 17
+PENDING_STOP: Final = 1 << 18
+PF_KTHREAD: Final = 0x1
+PF_SIGNALED: Final = 0x2
+PF_RESCHED: Final = 0x4
+PF_KILLED: Final = 0x8
+
+# Files whose functions hold something that another task of this process would trip over.
+PINNED: Final = (
+    "importlib._bootstrap",
+    "/cpus/",
+    "/dill/",
+    "/multiprocess/",
+    "/threading.py",
+    "/logging/",
+    "/linecache.py",
+    "/traceback.py",
+    "/pickle.py",
+)
+
+# Called with a task's native address in its own greenlet: before its function, and at its end.
+task_start_hooks: list[Callable[[int], None]] = []
+task_end_hooks: list[Callable[[int], None]] = []
+
+scheduler: "Scheduler | None" = None
+
+
+class TaskKilled(BaseException):
+    """Ends a task from inside: Task.kill(), or Ctrl-C in Machine.run()."""
 
 
 class Task:
     """A task of this process: its greenlet and the request that it answers."""
 
-    __slots__ = ("pid", "number", "kind", "payload", "greenlet")
+    __slots__ = ("at", "number", "kind", "payload", "greenlet")
 
-    def __init__(self, pid: int, number: int, kind: int, payload: bytes):
-        self.pid = pid
+    def __init__(self, at: int, number: int, kind: int, payload: bytes):
+        self.at = at
         self.number = number
         self.kind = kind
         self.payload = payload
         self.greenlet = greenlet(self.main)
 
     def main(self) -> None:
-        """Run the call and send what it returned or raised."""
+        """Run the call and send its outcome; the main greenlet goes on at the end."""
+        assert scheduler is not None
         try:
+            outcome = self.outcome()
+        except BaseException as error:  # killed while it was ending
+            outcome = ship.dump_failure(error)
+        try:
+            for hook in task_end_hooks:
+                hook(self.at)
+            sys.stdout.flush()
+            sys.stderr.flush()
+        except BaseException as error:
+            event_cy.log(f"smpmm: end of a task: {error!r}", 3)
+        scheduler.forget(self)
+        answer = channel.RESULT if self.kind == channel.TASK else channel.JOB_DONE
+        scheduler.line.send(answer, outcome, number=self.number)
+
+    def outcome(self) -> bytes:
+        """Run the call and pickle what it returned or raised."""
+        try:
+            for hook in task_start_hooks:
+                hook(self.at)
             function, args, kwargs = ship.load_call(self.payload)
             self.payload = b""
-            outcome = ship.dump_result(function(*args, **kwargs))
+            value = function(*args, **kwargs)
+            self.check_left()
         except BaseException as error:
-            outcome = ship.dump_failure(error)
-        sys.stdout.flush()
-        sys.stderr.flush()
-        answer = channel.RESULT if self.kind == channel.TASK else channel.JOB_DONE
-        worker.line.send(answer, outcome, number=self.number)
+            give_back()
+            task_cy.change_depth(1)  # from here on it cannot be killed
+            return ship.dump_failure(error)
+        task_cy.change_depth(1)
+        return ship.dump_result(value)
+
+    def check_left(self) -> None:
+        """Report a task that returns in atomic context; what it left is given back."""
+        info = percpu_cy.cpu_info(percpu_cy.own_cpu())
+        held = lock_cy.held_locks()
+        if held or info["preempt_count"] or info["irqs_off"]:
+            what = f"preempt_count {info['preempt_count']:#x}, irqs {info['irqs_off']}"
+            try:
+                bug.left_locked(f"{len(held)} spinlocks held, {what}")
+            finally:
+                give_back()
+
+
+def give_back() -> None:
+    """Put this context back to what a task begins with: no lock, interrupts on, no counts."""
+    lock_cy.give_back()
+    context_cy.set_context(0, 0)
 
 
 class Scheduler:
+    """The tasks of this process."""
+
     def __init__(self, cpu: int, line: "worker.Line"):
+        global scheduler
         self.cpu = cpu
         self.line = line
         self.main = getcurrent()
-        self.ready: deque[Task] = deque()
-        self.current: Task | None = None
+        self.tasks: dict[int, Task] = {}  # by native address of the task_struct
+        self.by_number: dict[int, Task] = {}
+        self.timeouts: SortedSet = SortedSet()  # (machine_ns, native address)
+        self.next_wake_ns = NO_TIMEOUT
         self.stopped = False
+        self.taking = False
+        scheduler = self
+        task_cy.set_switch_hook(self.switch_out)
+        percpu_cy.register_hooks(schedule=self.give_way)
 
     def current_number(self) -> int:
-        return self.current.number if self.current else 0
+        """Return the number of the request that the running task answers, 0 when idle."""
+        at = task_cy.current_at()
+        return self.tasks[at].number if at in self.tasks else 0
 
     def run(self) -> None:
         """Take messages and run tasks until the machine stops."""
         while not self.stopped:
             self.take_messages()
-            if self.ready:
-                self.current = self.ready.popleft()
-                self.current.greenlet.switch()
-                self.current = None
+            self.expire_timeouts()
+            percpu_cy.clear_pending(PENDING_RESCHED)
+            at = task_cy.pick_next()
+            if at:
+                self.tasks[at].greenlet.switch()
             elif not self.stopped:
+                percpu_cy.preemption_point()  # softirqs of an idle CPU
                 self.halt()
 
+    # Switching
+
+    def switch_out(self, wake_ns: int) -> None:
+        """Run other tasks until this one is picked again; the hook of task_cy."""
+        at = self.own_at()
+        if wake_ns:
+            self.timeouts.add((wake_ns, at))
+            self.note_next()
+        try:
+            self.switch()
+        finally:
+            if wake_ns:
+                self.timeouts.discard((wake_ns, at))
+                self.note_next()
+        self.end_if_killed(at)
+
+    def switch(self) -> None:
+        """Switch to the next task, or to the main greenlet when that has something to do."""
+        at = task_cy.pick_next(self.next_wake_ns)
+        target = self.tasks[at].greenlet if at else self.main
+        if target is not getcurrent():
+            target.switch()
+
+    def own_at(self) -> int:
+        """Return the native address of the task whose greenlet this is."""
+        return getcurrent().run_at
+
+    def give_way(self) -> int:
+        """Let others run if the running task may give way; the hook of the preemption point.
+
+        Returns 1 when it did. Kernel code called by the kernel goes on: it is asked again when it
+        leaves the kernel.
+        """
+        percpu_cy.clear_pending(PENDING_RESCHED)
+        if self.line.busy or self.taking:
+            return 0
+        self.take_messages()
+        at = task_cy.current_at()
+        if not at or getcurrent() is self.main:
+            return 0
+        _, flags, depth, _ = task_cy.task_words(at)
+        if depth or flags & PF_KTHREAD:
+            task_cy.change_flags(at, PF_RESCHED, 0)
+            return 0
+        self.end_if_killed(at)
+        if not task_cy.preempt_current(self.attention()):
+            return 0
+        self.switch()
+        self.end_if_killed(at)
+        return 1
+
+    def attention(self) -> bool:
+        """Whether the main greenlet has something to do before the next task."""
+        return self.stopped or segment_cy.uptime_ns() >= self.next_wake_ns
+
+    def end_if_killed(self, at: int) -> None:
+        """Raise in a task that was killed, unless it is inside kernel code."""
+        _, flags, depth, _ = task_cy.task_words(at)
+        if flags & PF_KILLED and not depth:
+            task_cy.change_flags(at, 0, PF_KILLED | PF_SIGNALED)
+            raise TaskKilled(f"task of CPU {self.cpu} was killed")
+
+    def forget(self, task: Task) -> None:
+        """The task has ended: its struct is free."""
+        self.tasks.pop(task.at, None)
+        self.by_number.pop(task.number, None)
+        task_cy.free_task(task.at)
+
+    # Time-outs
+
+    def note_next(self) -> None:
+        """Say when the earliest time-out ends: for halting, and for the timer."""
+        first = self.timeouts[0][0] if self.timeouts else NO_TIMEOUT
+        if first != self.next_wake_ns:
+            self.next_wake_ns = first
+            task_cy.set_next_wake(0 if first == NO_TIMEOUT else first)
+
+    def expire_timeouts(self) -> None:
+        """Wake the tasks whose time-out has come."""
+        while self.timeouts and self.timeouts[0][0] <= segment_cy.uptime_ns():
+            _, at = self.timeouts.pop(0)
+            task_cy.wake_at(at)
+        self.note_next()
+
+    # Messages
+
     def take_messages(self) -> None:
-        while percpu_cy.take_message():
-            message = self.line.receive()
-            if message.kind in (channel.TASK, channel.JOB):
-                self.ready.append(
-                    Task(message.pid, message.number, message.kind, message.payload)
-                )
-            elif message.kind == channel.STOP:
-                self.stopped = True
+        """Take what the monitor has sent."""
+        self.taking = True
+        try:
+            while percpu_cy.take_message():
+                self.take(self.line.receive())
+        finally:
+            self.taking = False
+
+    def take(self, message: channel.Message) -> None:
+        if message.kind in (channel.TASK, channel.JOB):
+            self.begin(message)
+        elif message.kind == channel.SIGNAL:
+            task = self.by_number.get(message.number)
+            if task is not None:
+                task_cy.signal_at(task.at, message.flags == channel.SIGNAL_KILL)
+        elif message.kind == channel.STOP:
+            self.stopped = True
+        elif message.kind == channel.ANSWER:
+            self.line.answer(message)
+
+    def begin(self, message: channel.Message) -> None:
+        """Make a task of a call and queue it."""
+        kernel = message.kind == channel.JOB
+        name = "kthread" if kernel else "workload"
+        pid = message.pid or task_cy.new_kthread_pid()
+        at = task_cy.create_task(pid, PF_KTHREAD if kernel else 0, name, message.number)
+        if not at:
+            error = RuntimeError(f"CPU {self.cpu}: every task_struct is taken")
+            answer = channel.JOB_DONE if kernel else channel.RESULT
+            self.line.send(answer, ship.dump_failure(error), number=message.number)
+            return
+        task = Task(at, message.number, message.kind, message.payload)
+        task.greenlet.run_at = at
+        self.tasks[at] = task
+        self.by_number[message.number] = task
+        task_cy.start_task(at)
 
     def halt(self) -> None:
+        """Wait on this CPU's semaphore until there is something to do."""
         if not percpu_cy.prepare_halt():
+            if segment_cy.powered_off():
+                self.stopped = True
             return
+        wait_s = HALT_S
+        if self.next_wake_ns != NO_TIMEOUT:
+            wait_s = min(wait_s, max(0, self.next_wake_ns - segment_cy.uptime_ns()) / 1e9)
         try:
-            percpu_cy.semaphores[self.cpu].acquire(HALT_S)
+            percpu_cy.semaphores[self.cpu].acquire(wait_s)
         except (posix_ipc.BusyError, posix_ipc.SignalError):
             pass
         percpu_cy.finish_halt()
+
+
+def is_pinned(frame: FrameType | None) -> bool:
+    """Whether the code that a host signal has interrupted must not be left half-way."""
+    while frame is not None:
+        name = frame.f_code.co_filename
+        if any(part in name for part in PINNED) and frame.f_code.co_name != "main":
+            return True
+        frame = frame.f_back
+    return False
+
+
+def kernel_thread(function: Callable, *args: Any, cpu: int | None = None) -> int:
+    """Start a kernel thread on `cpu`, or on the CPU that has least to do; returns its pid.
+
+    It is restarted elsewhere when its CPU dies. Any context outside of a kernel call.
+    """
+    pid = task_cy.new_kthread_pid()
+    worker.request_monitor("kthread", (pid, ship.dump_call(function, args, {}), cpu))
+    return pid

@@ -3,7 +3,8 @@
 from cpus.atomic cimport u8, u16, u32, u64
 from cpus.lockstat_cy cimport (
     CLASS_RW, CLASS_SLEEPING, CLASS_SPIN, NR_RECOVERIES, RECOVER_CACHE, RECOVER_IRQ,
-    RECOVER_NOTHING, RECOVER_OTHER, RECOVER_RUNQUEUE, RECOVER_ZONE, lock_acquired_stat,
+    RECOVER_NOTHING, RECOVER_OTHER, RECOVER_RUNQUEUE,
+    RECOVER_WAIT_QUEUE, RECOVER_ZONE, lock_acquired_stat,
     lock_class_named, lock_held_stat, lock_waited_stat,
 )
 from cpus.waiting_cy cimport WAITERS

@@ -9,7 +9,7 @@ from typing import Any
 
 from multiprocess.connection import Connection
 
-from cpus import channel, percpu_cy
+from cpus import channel, event_cy, percpu_cy
 from cpus.console import Console
 
 # This process's line to the monitor; None in the monitor and outside of a machine.
@@ -23,10 +23,20 @@ class Line:
         self._inbox = Connection(inbox, writable=False)
         self._outbox = Connection(outbox, readable=False)
         self._nr_requests = 0
+        self.busy = 0  # > 0: a message is being written; nothing may come in between
+        self.nudged = False
 
     def send(self, kind: int, payload: bytes = b"", **fields: int) -> None:
         """Send a message to the monitor, which always reads: this does not block for long."""
-        self._outbox.send_bytes(channel.pack(kind, payload, **fields))
+        message = channel.pack(kind, payload, **fields)
+        self.busy += 1
+        try:
+            self._outbox.send_bytes(message)
+        finally:
+            self.busy -= 1
+        if self.nudged and not self.busy:
+            self.nudged = False
+            percpu_cy.preemption_point()
 
     def receive(self) -> channel.Message:
         """Wait for the next message."""
@@ -34,6 +44,11 @@ class Line:
 
     def poll(self) -> bool:
         return self._inbox.poll(0)
+
+    def answer(self, message: channel.Message) -> None:
+        """Take the monitor's answer to a request; only one that failed is of interest."""
+        if message.flags:
+            event_cy.log(f"smpmm: {pickle.loads(message.payload)}", 3)
 
     def request(self, kind: str, payload: Any) -> int:
         """Ask something of the monitor; returns the number that the ANSWER will have."""
@@ -65,9 +80,19 @@ def begin(inbox: int, outbox: int) -> Line:
     return line
 
 
+# Whether the code at a frame must not be left half-way: the scheduler says.
+is_pinned: Callable[[Any], bool] = lambda frame: False  # noqa: E731
+
+
 def nudge(signum: int, frame: object) -> None:
-    """Serve what was asked of this CPU: the handler of the host signal of DESIGN §3."""
-    percpu_cy.preemption_point()
+    """Serve what was asked of this CPU: the handler of the host signal of DESIGN §3.
+
+    Where the interrupted code must not be left, the next kernel call or nudge serves it.
+    """
+    if line is not None and line.busy:
+        line.nudged = True
+    elif not is_pinned(frame):
+        percpu_cy.preemption_point()
 
 
 # Which request (number) the running task answers, for its output.
@@ -85,10 +110,15 @@ def _sender(fd: int) -> Callable[[str], None]:
 
 def cpu_main(cpu: int, inbox: int, outbox: int) -> None:
     """Run CPU `cpu` in this process until the machine is powered off."""
-    global output_owner
-    from cpus import sched
+    global output_owner, is_pinned
+    from cpus import bug, sched, task_cy
 
     scheduler = sched.Scheduler(cpu, begin(inbox, outbox))
     output_owner = scheduler.current_number
+    is_pinned = sched.is_pinned
+    bug.register(
+        describe_task=task_cy.describe_current,
+        panic=lambda text: request_monitor("panic", text) and None,
+    )
     scheduler.run()
     os._exit(0)

@@ -1,0 +1,14 @@
+"""Wait queues and completions as drivers call them."""
+
+from cpus.atomic cimport u64
+from cpus.task_cy cimport completion, wait_queue_head
+
+cdef enum:
+    ERESTARTSYS = 512      # no errno of the user's: the system call is to be restarted
+
+cdef wait_queue_head *queue_at(u64 address) noexcept
+cdef completion *completion_at(u64 address) noexcept
+# Wakes; -1 when there is no queue at the address. Inside no call.
+cdef int wake_address(u64 address, int nr_exclusive, u64 states) except? -2
+cdef u64 tick_ns() noexcept
+cdef long long ticks_left(u64 end_ns) noexcept

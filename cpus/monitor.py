@@ -15,6 +15,7 @@ import selectors
 import signal
 import sys
 import time
+import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -135,9 +136,14 @@ class Monitor:
         monitor_pid = os.getpid()
         pid = os.fork()
         if pid == 0:
-            self._child(monitor_pid, slot, name, (inbox_w, outbox_r))
-            child_mains[main](slot, inbox_r, outbox_w, *args)
-            os._exit(0)
+            try:
+                self._child(monitor_pid, slot, name, (inbox_w, outbox_r))
+                child_mains[main](slot, inbox_r, outbox_w, *args)
+                status = 0
+            except BaseException:
+                event_cy.log(f"smpmm: {name}: {traceback.format_exc()}", 0)
+                status = 1
+            os._exit(status)
         os.close(inbox_r)
         os.close(outbox_w)
         os.set_blocking(outbox_r, False)

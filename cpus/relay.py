@@ -198,6 +198,7 @@ class Relay:
         payload: bytes,
         cpu: int | None = None,
         done: Callable[[Message], None] | None = None,
+        pid: int = 0,
     ) -> bool:
         """Run a call as the kernel's own task; on another CPU when its CPU dies.
 

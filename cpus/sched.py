@@ -38,6 +38,7 @@ PF_SIGNALED: Final = 0x2
 PF_RESCHED: Final = 0x4
 PF_KILLED: Final = 0x8
 
+OWN_FRAMES: Final = ("main", "outcome")  # of this file, below every task
 # Files whose functions hold something that another task of this process would trip over.
 PINNED: Final = (
     "importlib._bootstrap",
@@ -72,7 +73,8 @@ class Task:
         self.number = number
         self.kind = kind
         self.payload = payload
-        self.greenlet = greenlet(self.main)
+        # Its end leads to the main greenlet, whichever task took the message.
+        self.greenlet = greenlet(self.main, scheduler.main)
 
     def main(self) -> None:
         """Run the call and send its outcome; the main greenlet goes on at the end."""
@@ -306,7 +308,7 @@ def is_pinned(frame: FrameType | None) -> bool:
     """Whether the code that a host signal has interrupted must not be left half-way."""
     while frame is not None:
         name = frame.f_code.co_filename
-        if any(part in name for part in PINNED) and frame.f_code.co_name != "main":
+        if any(part in name for part in PINNED) and frame.f_code.co_name not in OWN_FRAMES:
             return True
         frame = frame.f_back
     return False

@@ -11,6 +11,7 @@ clause catches it. A class that was shipped before is not made again.
 
 import importlib
 import io
+import sys
 import traceback
 import weakref
 from collections.abc import Callable
@@ -66,6 +67,8 @@ class _Pickler(Pickler):
     def save_reduce(self, func: Any, args: Any, *rest: Any, **options: Any) -> None:
         if func is dill_internals._create_type:
             func, args = _create_class, (_token_of(options["obj"]), *args)
+        elif func is dill_internals._import_module:
+            options.pop("state", None)  # a module travels by name, without what is in it
         super().save_reduce(func, args, *rest, **options)
 
 
@@ -74,8 +77,11 @@ _locate_function = dill_internals._locate_function
 
 def _locate_function_or_ship(obj: Any, pickler: Any = None) -> bool:
     """Stand in for dill's own: say "not importable" of what we want shipped by value."""
-    if isinstance(pickler, _Pickler) and _is_by_value(getattr(obj, "__module__", None)):
-        return False
+    if isinstance(pickler, _Pickler):
+        module = getattr(obj, "__module__", None)
+        # A module that is not here: the object came by value, and goes on so.
+        if _is_by_value(module) or (module and module not in sys.modules):
+            return False
     return _locate_function(obj, pickler)
 
 

@@ -65,6 +65,7 @@ cdef public struct task_struct:
     u64 wait_seq          # orders a rebuilt wait queue
     u64 downed[12]        # native addresses of the sleeping locks it took, | DOWNED_*; 0 = none
     u64 number            # of the request it answers, for the monitor
+    u64 generation        # 21 bits: how often this struct was used
     char name[16]
 
 cdef public struct runqueue:           # one per CPU
@@ -81,7 +82,7 @@ cdef public struct wait_queue_head:    # 40 bytes; also wait_queue_head_t in a d
 cdef public struct semaphore:          # 72 bytes
     wait_queue_head wait  # its lock guards what follows
     s32 count
-    u32 downer            # index + 1 in `tasks` of who took it last; one store with `count`
+    u32 downer            # task_number of who took it last, 0 = none; one store with `count`
     u32 site              # where the last downer took it
     u32 last_cpu
     u32 initial           # count given to sema_init
@@ -153,8 +154,8 @@ cdef void dequeue_waiter(wait_queue_head *queue, task_struct *task) noexcept
 cdef void rq_append(runqueue *rq, task_struct *task) noexcept
 cdef void recover_runqueue(spinlock *lock) noexcept
 cdef void recover_wait_queue(spinlock *lock) noexcept
-cdef u32 task_number(task_struct *task) noexcept                 # index + 1
-cdef task_struct *task_of_number(u32 number) noexcept            # NULL: none
+cdef u32 task_number(task_struct *task) noexcept   # index + 1 and the generation above it
+cdef task_struct *task_of_number(u32 number) noexcept   # NULL: none, or it has ended
 cdef void kick(cpu_area *cpu) noexcept
 cdef void fill_task(task_struct *t, u64 pid, u64 flags, u64 number) noexcept
 cdef task_struct *task_at_address(u64 address) noexcept

@@ -142,13 +142,21 @@ def current_task():
 
 
 def task_number(task):
-    return 0 if task == cython.NULL else cython.cast(u32, task - tasks) + 1
+    if task == cython.NULL:
+        return 0
+    return (cython.cast(u32, task - tasks) + 1) | cython.cast(u32, task.generation) << 11
 
 
 def task_of_number(number):
-    if number == 0 or number > NR_TASKS:
+    task: cython.pointer[task_struct]
+    index: u32 = number & 0x7FF
+    if index == 0 or index > NR_TASKS:
         return cython.NULL
-    return cython.address(tasks[number - 1])
+    task = cython.address(tasks[index - 1])
+    # The struct may be another task's by now: one that ended with a semaphore holds none.
+    if task_number(task) != number or task.state == TASK_FREE:
+        return cython.NULL
+    return task
 
 
 def rq_append(rq, task):
@@ -348,7 +356,9 @@ def create_task(
 def fill_task(t, pid, flags, number):
     """Give a taken task_struct its first values."""
     state: u64 = t.state
+    generation: u64 = (t.generation + 1) & 0x1FFFFF
     memset(t, 0, cython.sizeof(task_struct))
+    t.generation = generation
     t.state = state
     t.cpu = this_cpu.number
     t.pid = pid

@@ -9,7 +9,7 @@ from typing import Any
 
 from multiprocess.connection import Connection
 
-from cpus import channel, event_cy, percpu_cy
+from cpus import bug, channel, event_cy, percpu_cy
 from cpus.console import Console
 
 # This process's line to the monitor; None in the monitor and outside of a machine.
@@ -75,6 +75,8 @@ def begin(inbox: int, outbox: int) -> Line:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     signal.signal(signal.SIGUSR1, nudge)
+    percpu_cy.register_hooks(breach=bug.breach)
+    bug.register(panic=lambda text: request_monitor("panic", text) and None)
     for stream, fd in (("stdout", 1), ("stderr", 2)):
         setattr(sys, stream, Console(_sender(fd), fd))
     return line
@@ -111,14 +113,11 @@ def _sender(fd: int) -> Callable[[str], None]:
 def cpu_main(cpu: int, inbox: int, outbox: int) -> None:
     """Run CPU `cpu` in this process until the machine is powered off."""
     global output_owner, is_pinned
-    from cpus import bug, sched, task_cy
+    from cpus import sched, task_cy
 
     scheduler = sched.Scheduler(cpu, begin(inbox, outbox))
     output_owner = scheduler.current_number
     is_pinned = sched.is_pinned
-    bug.register(
-        describe_task=task_cy.describe_current,
-        panic=lambda text: request_monitor("panic", text) and None,
-    )
+    bug.register(describe_task=task_cy.describe_current)
     scheduler.run()
     os._exit(0)

@@ -35,6 +35,7 @@ LAYERS: Final = (
     "cpus.event_cy",
     "cpus.kill_cy",
     "cpus.spinlock_cy",
+    "cpus.task_cy",
     "smpmm.mm.page_alloc_cy",
     "smpmm.mm.cache_cy",
     "interrupts.irq_cy",

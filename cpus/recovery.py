@@ -1,6 +1,6 @@
 """After a death: what each layer does about it, on a CPU that lives."""
 
-from cpus import callsite_cy, event_cy, monitor, ship, sleep_cy, spinlock_cy, task_cy
+from cpus import callsite_cy, event_cy, lockstat_cy, monitor, ship, sleep_cy, task_cy
 
 
 def run(names: tuple[str, ...], slot: int, kind: int, cpu: int) -> None:
@@ -18,7 +18,7 @@ def run(names: tuple[str, ...], slot: int, kind: int, cpu: int) -> None:
 def tasks(slot: int, kind: int, cpu: int) -> None:
     """Bury the tasks of a dead CPU, name what they held, and wake who may have missed it."""
     if kind == monitor.KIND_CPU:
-        names = spinlock_cy.class_names()
+        names = lockstat_cy.class_names()
         for pid, name, held in sleep_cy.bury_tasks(cpu):
             for _, class_, site in held:
                 lock = names[class_][0] if class_ < len(names) else "?"

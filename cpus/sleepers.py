@@ -1,6 +1,6 @@
 """Reports about sleeping locks: who sleeps for what, and why a sleep was refused."""
 
-from cpus import bug, callsite_cy, percpu_cy, spinlock_cy
+from cpus import bug, callsite_cy, lockstat_cy, percpu_cy
 from cpus.errors import BadLock, Deadlock, SleepingInAtomic
 
 CYCLE = 2
@@ -48,7 +48,7 @@ def lock_text(lock: int) -> str:
     from cpus import sleep_cy
 
     _, class_, site = sleep_cy.sleeping_lock_words(lock)
-    names = spinlock_cy.class_names()
+    names = lockstat_cy.class_names()
     name = names[class_][0] if class_ < len(names) else "?"
     return f"{name}, taken at {callsite_cy.site_text(site)}"
 

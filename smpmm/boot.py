@@ -17,9 +17,10 @@ from typing import Any, Final
 
 import posix_ipc
 
-from cpus import channel, event_cy, host_cy, monitor, percpu_cy, relay, segment_cy
+from cpus import channel, event_cy, host_cy, monitor, percpu_cy, relay, segment_cy, task_cy
 from cpus.errors import MachineError
 from smpmm.config import RESERVED_BYTES, Config
+from smpmm.mm import window_cy
 
 SEGMENT_BASE: Final = 0x2000_0000_0000
 SEGMENT_STRIDE: Final = 64 << 30  # one machine's slot of the address range
@@ -128,6 +129,7 @@ def boot(config: Config) -> tuple[int, dict[str, Any]]:
     for module in modules:
         if hasattr(module, "init"):
             module.init(config)
+    task_cy.set_handles(window_cy.window_alloc(task_cy.handles_bytes()))
     percpu_cy.set_cpu_state(0, monitor.CPU_OFFLINE)
     percpu_cy.take_slot(0, monitor.KIND_MONITOR, "monitor", 0)
     percpu_cy.become(0, os.getpid())

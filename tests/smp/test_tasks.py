@@ -313,3 +313,17 @@ def cpu_number():
     from cpus.context_cy import smp_processor_id
 
     return smp_processor_id()
+
+
+def test_a_task_is_a_handle_with_an_address(machine):
+    from cpus.task_cy import current, wake_up_task
+
+    def look():
+        task = current()
+        return task.pid, task.address, task == current(), wake_up_task(task.address)
+
+    pid, address, same, woken = machine.run(look)
+    assert pid == 1001
+    assert 0xFF000000 <= address < 1 << 32
+    assert same
+    assert not woken

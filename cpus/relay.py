@@ -21,6 +21,8 @@ from cpus.monitor import Child, Monitor
 FIRST_TASK_PID: Final = 1001  # tasks of clients are numbered in the order of spawning
 FIRST_CALL_PID: Final = 1 << 20  # system calls from outside have numbers of their own
 
+DEFERRED: Final = object()  # a query whose answer comes by `finish_query`
+
 # What a client may ask of the monitor itself: function(relay, args) -> answer.
 queries: dict[str, Callable[["Relay", Any], Any]] = {}
 
@@ -63,6 +65,9 @@ class Relay:
         self.facts: dict[str, Any] = {}
         self.segment_fd = -1
         self._nr_requests = 0
+        self._asking: tuple[Client, int]
+        self._deferred: dict[int, tuple[Client, int]] = {}
+        self._nr_deferred = 0
         self._next_pid = FIRST_TASK_PID
         self._next_call_pid = FIRST_CALL_PID
         machine.relay = self
@@ -224,14 +229,27 @@ class Relay:
 
     def _query(self, client: Client, message: Message) -> None:
         name, args = pickle.loads(message.payload)
+        self._asking = (client, message.number)
         try:
-            answer, failed = queries[name](self, args), 0
+            answer, failed = queries[name](self, args), False
         except Exception as error:
-            answer, failed = f"{name}: {type(error).__name__}: {error}", 1
-        reply = channel.pack(
-            channel.REPLY, pickle.dumps(answer), flags=failed, number=message.number
-        )
-        self.to_client(client, reply)
+            answer, failed = f"{name}: {type(error).__name__}: {error}", True
+        if answer is not DEFERRED:
+            self._reply(client, message.number, answer, failed)
+
+    def _reply(self, client: Client, number: int, answer: Any, failed: bool) -> None:
+        data = pickle.dumps(answer)
+        self.to_client(client, channel.pack(channel.REPLY, data, flags=failed, number=number))
+
+    def defer_query(self) -> int:
+        """Return a number by which the query that is being served is answered later."""
+        self._nr_deferred += 1
+        self._deferred[self._nr_deferred] = self._asking
+        return self._nr_deferred
+
+    def finish_query(self, number: int, answer: Any, failed: bool) -> None:
+        """Answer a query that was deferred."""
+        self._reply(*self._deferred.pop(number), answer, failed)
 
     def from_child(self, child: Child, message: Message) -> None:
         """Pass on what a process of the machine sends."""

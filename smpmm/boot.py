@@ -53,6 +53,7 @@ SHARED_MODULES: Final = (
     "cpus.sched",
     "cpus.worker",
     "cpus.recovery",
+    "cpus.outside",
     "multiprocess.connection",
 )
 

@@ -14,12 +14,14 @@ from typing import Any
 
 from cpus import channel, ship
 from cpus.client import Connection, Task
-from cpus.errors import MachineError
+from cpus.errors import CpuDied, MachineError
 from smpmm.config import Config, check_host, make_config
+from smpmm.machine_calls import MachineCalls
 from smpmm.machine_calls import MachineCalls
 
 BOOT_TIMEOUT_S = 30
 CLOSE_TIMEOUT_S = 5
+ANSWER_S = 5  # for a report from a CPU; then the segment is read from outside
 START = "import sys; sys.path[:] = {path!r}; from smpmm.boot import main; main({fd}, {pid})"
 
 
@@ -150,6 +152,32 @@ class Machine(MachineCalls):
         except KeyboardInterrupt:
             task.interrupt()
             raise
+
+    def _report(self, name: str, outside: str, args: tuple = ()) -> Any:
+        """Run "module:name" on a CPU; when none answers, have `outside` read the segment."""
+        try:
+            return self._call(name, args, {}, None, channel.FLAG_SYSCALL).result(ANSWER_S)
+        except (CpuDied, TimeoutError):
+            return self._query(outside, args)
+
+    def proc(self, name: str) -> str:
+        """Return a /proc file, as text; read from outside when no CPU answers, and says so."""
+        return self._report("smpmm.proc.registry:read", "proc", (name,))
+
+    def dmesg(self) -> str:
+        """Return the kernel log; read from outside when no CPU answers, and says so."""
+        return self._report("cpus.event_cy:dmesg", "dmesg")
+
+    def lock_stat(self) -> Any:
+        """Return the statistics of every lock: a record, whose str() is a table.
+
+        Read from outside when no CPU answers; its `note` says so.
+        """
+        return self._report("cpus.lockstat:gather", "lock_stat")
+
+    def check(self) -> None:
+        """Walk every invariant of the machine's memory; CorruptionError names what is broken."""
+        self._syscall("smpmm.invariants:check_machine")
 
     def _query(self, name: str, args: Any = None, timeout: float = 10) -> Any:
         """Ask the monitor itself."""

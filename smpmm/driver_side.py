@@ -8,9 +8,20 @@ from __future__ import annotations
 
 from typing import Any
 
+from cpus import event_cy, monitor, relay, sched
 from interrupts import callbacks
-from smpmm import module, namespace, registry_cy, symbols, text, text_cy
+from smpmm import (
+    files,
+    module,
+    namespace,
+    registry_cy,
+    static,
+    symbols,
+    text,
+    text_cy,
+)
 from smpmm.mm import cache_cy, slab_grow_cy
+from smpmm.proc import registry
 
 TABLES = (text_cy, registry_cy)
 
@@ -31,8 +42,20 @@ def attach(config: Any) -> None:
     namespace.set_find_hook(module.find)
     text.set_refresh_hook(module.refresh)
 
+    sched.task_end_hooks.append(task_ended)
+    monitor.register_recovery("smpmm.files:recover")
+    relay.register_query("dmesg", lambda relay, args: event_cy.dmesg())
+    relay.register_query("proc", lambda relay, name: registry.read_outside(name))
+
 
 def init(config: Any) -> None:
-    """Format the regions of a fresh segment."""
+    """Format the regions of a fresh segment; bind every name before the CPUs are forked."""
     for table in TABLES:
         table.init(config)
+    namespace.kernel_globals()
+
+
+def task_ended(at: int) -> None:
+    """Give back what the task that ends left open or had as static data: in its greenlet."""
+    files.task_exit()
+    static.task_exit()

@@ -15,8 +15,12 @@ from __future__ import annotations
 import errno
 import io
 import os
+import weakref
 from typing import Any, NoReturn
 
+from greenlet import getcurrent
+
+from cpus.errors import MachineError
 from smpmm import chrdev, files_cy, registry_cy
 from smpmm.fops import operations_at
 from smpmm.kdev import MAJOR
@@ -193,17 +197,27 @@ def sys_ioctl(handle: tuple[int, int], command: int, arg: Any) -> tuple[int, byt
     return result, None if buffer is None else bytes(buffer)
 
 
-def close_all(owner: int) -> int:
-    """Close every file that `owner` left open; returns how many. May sleep."""
-    numbers = registry_cy.files_of(owner)
-    for number in numbers:
-        generation = registry_cy.file_generation(number)
-        if generation:
+def task_exit() -> None:
+    """Close what the task that ends left open: called in its greenlet."""
+    for handle in _of_tasks.pop(getcurrent(), ()):
+        sys_close(handle)
+
+
+def recover(slot: int, kind: int, cpu: int) -> None:
+    """Close the files of tasks that died with their CPU: a kernel task, may sleep."""
+    from cpus import task_cy
+
+    alive = {record["pid"] for record in task_cy.all_tasks()}
+    for number, generation, owner in registry_cy.open_files_info():
+        if owner and owner not in alive:
             sys_close((number, generation))
-    return len(numbers)
 
 
 # File objects
+
+
+# What the tasks of this process have open: greenlet → handles.
+_of_tasks: weakref.WeakKeyDictionary[Any, set[tuple[int, int]]] = weakref.WeakKeyDictionary()
 
 
 class SystemCalls:
@@ -211,7 +225,12 @@ class SystemCalls:
 
     @staticmethod
     def call(name: str, *arguments: Any) -> Any:
-        return globals()[name](*arguments)
+        result = globals()[name](*arguments)
+        if name == "sys_open":
+            _of_tasks.setdefault(getcurrent(), set()).add(result)
+        elif name == "sys_close":
+            _of_tasks.get(getcurrent(), set()).discard(arguments[0])
+        return result
 
 
 class DeviceFile(io.RawIOBase):
@@ -241,7 +260,13 @@ class DeviceFile(io.RawIOBase):
             finally:
                 handle, self._handle = self._handle, None
                 if handle is not None:
-                    self._calls.call("sys_close", handle)
+                    self._close(handle)
+
+    def _close(self, handle: tuple[int, int]) -> None:
+        try:
+            self._calls.call("sys_close", handle)
+        except MachineError:
+            pass  # the machine has ended, and its files with it
 
     def fileno(self) -> int:
         raise io.UnsupportedOperation("a device of a machine has no descriptor of the host")

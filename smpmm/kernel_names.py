@@ -55,11 +55,12 @@ CALLS: Final = MappingProxyType(
             """,
         "cpus.lock_cy": """
             spin_lock_init spin_lock spin_lock_irq spin_lock_irqsave spin_lock_bh spin_unlock
-            spin_unlock_irq spin_unlock_irqrestore spin_unlock_bh spin_trylock spin_is_locked
+            spin_unlock_irq spin_unlock_irqrestore spin_unlock_bh spin_trylock
+            spin_is_locked
             rwlock_init=rwlock_init_ read_lock read_lock_irq read_lock_irqsave read_lock_bh
             read_unlock read_unlock_irq read_unlock_irqrestore read_unlock_bh write_lock
             write_lock_irq write_lock_irqsave write_lock_bh write_unlock write_unlock_irq
-            write_unlock_irqrestore write_unlock_bh
+            write_unlock_irqrestore write_unlock_bh write_trylock
             """,
         "cpus.sleep_cy": """
             sema_init init_MUTEX init_MUTEX_LOCKED down down_interruptible down_trylock up
@@ -114,7 +115,7 @@ CALLS: Final = MappingProxyType(
         "smpmm.chrdev": "register_chrdev unregister_chrdev",
         "smpmm.proc.entries": "create_proc_read_entry remove_proc_entry",
         "smpmm.module": "MOD_INC_USE_COUNT MOD_DEC_USE_COUNT",
-        "smpmm.macros": "capable PAGE_ALIGN",
+        "smpmm.macros": "capable PAGE_ALIGN spin_unlock_wait",
     }
 )
 
@@ -137,6 +138,9 @@ EVERYWHERE: Final = MappingProxyType(
             """,
     }
 )
+
+# Names whose value is a module's own.
+OWN: Final = frozenset({"THIS_MODULE"})
 
 # Constants that a machine works out at boot: functions that return them.
 VALUES: Final = MappingProxyType(

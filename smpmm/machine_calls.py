@@ -7,9 +7,13 @@ read when no CPU answers; then the segment is read by the monitor, and the text 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
-PLACES = {
+from cpus import channel
+from cpus.errors import CpuDied
+
+ANSWER_TIMEOUT_S: Final = 5
+PLACES: Final = {
     "sys_open": "smpmm.files:sys_open",
     "sys_close": "smpmm.files:sys_close",
     "sys_read": "smpmm.files:sys_read",
@@ -37,6 +41,7 @@ class MachineCalls:
 
     config: Any
     _syscall: Callable[..., Any]
+    _call: Callable[..., Any]
     _query: Callable[..., Any]  # asks the monitor, which answers also when no CPU does
 
     def insmod(self, name: str, /, **parameters: Any) -> None:
@@ -75,8 +80,16 @@ class MachineCalls:
         self._syscall("smpmm.chrdev:mknod", path, major, minor)
 
     def proc(self, name: str) -> str:
-        """Return a /proc file, as text."""
-        return self._syscall("smpmm.proc.registry:read", name)
+        """Return a /proc file, as text; when no CPU answers, read from outside.
+
+        FileNotFoundError when there is none.
+        """
+        task = self._call("smpmm.proc.registry:read", (name,), {}, None, channel.FLAG_SYSCALL)
+        try:
+            return task.result(ANSWER_TIMEOUT_S)
+        except (TimeoutError, CpuDied):
+            note = f"[no CPU answered within {ANSWER_TIMEOUT_S} s: read from outside]\n"
+            return note + self._query("proc", name)
 
     def proc_write(self, name: str, text: str) -> None:
         """Write to a /proc file."""
@@ -87,8 +100,8 @@ class MachineCalls:
         return self._syscall("smpmm.proc.registry:ls")
 
     def dmesg(self) -> str:
-        """Return the kernel log."""
-        return self._syscall("cpus.event_cy:dmesg")
+        """Return the kernel log; needs no CPU."""
+        return self._query("dmesg")
 
     def raise_irq(self, irq: int, cpu: int | None = None) -> None:
         """Raise an edge on an interrupt line, as a device does; `cpu` says who takes it."""

@@ -1,11 +1,13 @@
-"""Small things of the kernel's headers: capable, PAGE_ALIGN."""
+"""Small things of the kernel's headers: capable, PAGE_ALIGN, spin_unlock_wait."""
 
-from cpus import percpu_cy
-from smpmm import symbols
+from typing import Any
+
+from cpus import lock_cy, percpu_cy
+from smpmm import symbols, time_cy
 
 
 def capable(capability: int) -> bool:
-    """Return whether the calling task has a capability: a program of a machine has them all."""
+    """Return whether the calling task has a capability: it has them all."""
     percpu_cy.preemption_point()
     return capability >= 0
 
@@ -14,3 +16,9 @@ def PAGE_ALIGN(address: int) -> int:
     """Return `address` rounded up to a whole page."""
     size = symbols.resolve("PAGE_SIZE")
     return (address + size - 1) // size * size
+
+
+def spin_unlock_wait(lock: Any) -> None:
+    """Wait, keeping the CPU, until nobody holds a spinlock; any context."""
+    while lock_cy.spin_is_locked(lock):
+        time_cy.udelay(1)

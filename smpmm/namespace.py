@@ -73,11 +73,8 @@ def fresh(name: str, file: str) -> dict[str, Any]:
 
 def kernel_globals() -> dict[str, Any]:
     """Return what `from smpmm.kernel import *` gives that is the same in every module."""
-    return {name: symbols.resolve(name) for name in kernel_names.names() if name not in OWN}
-
-
-# Names whose value is a module's own.
-OWN = frozenset({"THIS_MODULE"})
+    names = kernel_names.names()
+    return {name: symbols.resolve(name) for name in names if name not in kernel_names.OWN}
 
 
 class _Pickler(ship._Pickler):

@@ -413,13 +413,12 @@ def file_generation(number: int) -> int:
     return f.generation
 
 
-def files_of(owner: int) -> list:
-    """Return the numbers of the files that `owner` has open."""
-    c_owner: u64 = owner
+def open_files_info() -> list:
+    """Return (number, generation, owner) of every open file."""
     return [
-        i
+        (i, open_files[i].generation, open_files[i].owner)
         for i in range(NR_FILES)
-        if open_files[i].state == RECORD_LIVE and open_files[i].owner == c_owner
+        if open_files[i].state == RECORD_LIVE
     ]
 
 

@@ -98,6 +98,8 @@ def resolve(name: str) -> Any:
     from smpmm import kernel_names
 
     place = kernel_names.place_of(name)
+    if name in _bound:
+        return _bound[name]
     if place is None:
         raise NameError(f"{name!r} is no name of smpmm.kernel")
     if place.everywhere:

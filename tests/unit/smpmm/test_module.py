@@ -97,7 +97,8 @@ def test_this_module_is_its_own_and_counts_its_uses(kernel) -> None:
 def test_memory_that_is_not_freed_is_named_by_call_site(kernel) -> None:
     insmod(
         HEAD
-        + "@module_init\ndef init():\n    for i in range(3):\n        kmalloc(40, GFP_KERNEL)\n"
+        + "@module_init\ndef init():\n"
+        + "    for i in range(3):\n        kmalloc(40, GFP_KERNEL)\n"
         "    __get_free_pages(GFP_KERNEL, 2)\n    return 0\n"
     )
     report = module.rmmod("drv")

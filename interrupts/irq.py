@@ -9,6 +9,7 @@ from interrupts import irq_cy
 from interrupts.callbacks import function_address
 from interrupts.globalirq_cy import cli, restore_flags, save_flags, sti, timer_counts
 from interrupts.irq_cy import raise_irq
+from interrupts.waiting import pause
 
 __all__ = [
     "cli",
@@ -26,7 +27,7 @@ __all__ = [
 ]
 
 EINVAL: Final = 22
-START_TRIES: Final = 5000  # of 1 ms: until a handler process must be ready
+START_TRIES: Final = 2000  # of some ms: until a handler process must be ready
 KERN_WARNING: Final = 4
 
 # Lines whose interrupts come through the old controller, and its name in /proc/interrupts.
@@ -68,8 +69,10 @@ def start_line(irq: int) -> None:
         if tries == 0:
             start_handler(irq)
         if tries == START_TRIES:
-            raise RuntimeError(f"irq {irq}: its handler process did not start in 5 s")
+            raise RuntimeError(f"irq {irq}: its handler process did not start")
         irq_cy.wait_handler(irq)
+        if tries:
+            pause()  # not the first millisecond: mostly it is ready then
         tries += 1
 
 

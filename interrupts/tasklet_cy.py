@@ -42,6 +42,7 @@ from cython.cimports.libc.string import memset
 
 from cpus import bug, event_cy
 from interrupts.callbacks import function_address
+from interrupts.waiting import pause
 
 BOTTOM_HALVES: int = NR_BHS
 WAIT_NS = 1000000
@@ -227,7 +228,8 @@ def tasklet_kill(t: object) -> None:
         event_cy.log("Attempt to kill tasklet from interrupt", 4)
     enter_sleeping(b"tasklet_kill")
     leave()
-    wait_state(t, TASKLET_STATE_SCHED | TASKLET_STATE_RUN)
+    while atomic32_load(cython.address(p.state)) & (TASKLET_STATE_SCHED | TASKLET_STATE_RUN):
+        pause()
 
 
 def wait_state(t: object, bits: cython.uint) -> None:

@@ -18,6 +18,7 @@ from cython.cimports.cpus.percpu_cy import (
     set_pending,
 )
 from cython.cimports.cpus.segment_cy import machine_ns
+from cython.cimports.cpus.task_cy import runqueues
 from cython.cimports.interrupts.irq_cy import global_irqs
 from cython.cimports.interrupts.timer_cy import jiffies_now, timers
 from cython.cimports.libc.signal import SIGUSR1
@@ -91,12 +92,16 @@ def account(c, cpu, now):
     state: cython.pointer[tick_state] = cython.address(states[cpu])
     tick_ns: u64 = 1000000000 // segment_cy.header.hz
     pid: u32
+    due: u64
     global_irqs.local_timer[cpu] += 1
     if state.switches != c.nr_switches or c.current == 0:
         state.switches = c.nr_switches
         state.since = now
     elif now - state.since >= SLICE_TICKS and c.nr_queued != 0:
         set_pending(c, PENDING_RESCHED)
+    due = runqueues[cpu].next_wake_ns
+    if due != 0 and machine_ns() >= due:
+        set_pending(c, PENDING_RESCHED)  # a task's time-out has ended
     if (
         c.pending & (PENDING_RESCHED | PENDING_SOFTIRQ)
         and machine_ns() > c.requested_ns + tick_ns

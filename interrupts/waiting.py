@@ -1,26 +1,19 @@
 """Waiting in task context for something that another context does."""
 
 import time
-from collections.abc import Callable
-from typing import Any
+from typing import Final
 
-from cpus import context_cy, percpu_cy
+from cpus import context_cy, percpu_cy, task_cy
 
-PAUSE_S = 0.001
-
-_sleep: Callable[[int], Any] | None = None
-
-
-def register_sleep(function: Callable[[int], Any]) -> None:
-    """Say how the running task sleeps for some ticks while others run: function(ticks)."""
-    global _sleep
-    _sleep = function
+PAUSE_S: Final = 0.001
+TASK_UNINTERRUPTIBLE: Final = 2
 
 
 def pause() -> None:
     """Let others run for a tick or less: handlers, softirqs, and the tasks of this CPU."""
-    if _sleep is not None and not context_cy.in_atomic() and _has_task():
-        _sleep(1)
+    if _has_task() and not context_cy.in_atomic() and not context_cy.irqs_disabled():
+        task_cy.set_current_state(TASK_UNINTERRUPTIBLE)
+        task_cy.schedule_timeout(1)
         return
     percpu_cy.preemption_point()
     time.sleep(PAUSE_S)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from cpus import percpu_cy, segment_cy, spinlock_cy
+from cpus import percpu_cy, segment_cy, spinlock_cy, task_cy
 from interrupts import (
     callbacks,
     handler,
@@ -94,6 +94,7 @@ def rig(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iter
     made = Rig()
     small_machine(
         spinlock_cy,
+        task_cy,
         irq_cy,
         softirq_cy,
         tasklet_cy,

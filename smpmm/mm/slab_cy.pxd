@@ -33,6 +33,8 @@ cdef enum:
 # Fault injection (failslab): non-zero fails the request. NULL = off. Any context.
 ctypedef int (*failslab_hook)(kmem_cache *c, u64 gfp, u32 site) noexcept
 cdef failslab_hook should_failslab
+cdef u64 *failslab_on            # what it points to is 0: nobody is asked. Set by attach
+cdef u64 never_fail
 # kmem_cache_grow, which stands on this module
 ctypedef int (*grow_function)(kmem_cache *c, u64 gfp, u32 site) except -1
 cdef grow_function grow_hook

@@ -106,7 +106,7 @@ def kmem_cache_alloc(cachep: object, flags: cython.ulonglong) -> int:
     else:
         enter()
     address: u64 = 0
-    if likely(should_failslab == cython.NULL) or should_failslab(c, flags, site) == 0:
+    if likely(failslab_on[0] == 0) or should_failslab(c, flags, site) == 0:
         address = kmem_cache_alloc_inside(c, flags, site)
         if unlikely(trace_allocations):
             trace_event(EVENT_KMALLOC, address, c.objsize, flags, site)
@@ -155,13 +155,14 @@ def checked_cache(address, what):
 
 def attach() -> None:
     """Take copies of what every call looks at; in the monitor, before it forks."""
-    global low_start, low_end, pages, truth_words, dma_bit, arrays_cpu
+    global low_start, low_end, pages, truth_words, dma_bit, arrays_cpu, failslab_on
     low_start = segment_cy.direct_start
     low_end = segment_cy.direct_end
     pages = page_cy.mem_map
     truth_words = slab_list_cy.truths
     dma_bit = gfp_dma
     arrays_cpu = cython.NULL
+    failslab_on = cython.address(never_fail)
 
 
 def find_arrays():
@@ -191,7 +192,7 @@ def general_cache(size, dma):
 def kmalloc_inside(size, gfp, site):
     c: cython.pointer[kmem_cache]
     address: u64
-    if likely(size <= (SIZE_STEPS - 1) * 32 and should_failslab == cython.NULL):
+    if likely(size <= (SIZE_STEPS - 1) * 32 and failslab_on[0] == 0):
         c = size_caches[(size + 31) >> 5][gfp & dma_bit != 0]
         if likely(c != cython.NULL and not trace_allocations):
             address = pop_object(c, site)
@@ -205,7 +206,7 @@ def kmalloc_slowpath(size, gfp, site):
     c: cython.pointer[kmem_cache] = general_cache(size, gfp & gfp_dma != 0)
     if c == cython.NULL:
         return 0
-    if should_failslab != cython.NULL and should_failslab(c, gfp, site) != 0:
+    if failslab_on[0] != 0 and should_failslab(c, gfp, site) != 0:
         return 0
     address: u64 = kmem_cache_alloc_inside(c, gfp, site)
     if trace_allocations:

@@ -45,6 +45,7 @@ cdef enum:
     SLAB_DYING = 2               # private to the process `owner`, which takes it apart
 
     CFLGS_OFF_SLAB = 0x10000
+    CFLGS_FAILSLAB = 0x20000     # marked for failslab's cache filter
     RECIPROCAL_SHIFT = 40
     DFLGS_GROWN = 1              # has grown since reap last looked
 

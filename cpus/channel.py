@@ -1,9 +1,9 @@
-"""Control channels: framed messages over pipes and sockets, each with one writer and one reader.
+"""Control channels: framed messages over pipes and sockets, one writer, one reader each.
 
-A frame is what `multiprocess.connection.Connection` sends: four bytes of length, then the message.
-A message is an envelope and a payload; the monitor reads the envelope only and passes the payload on.
-CPUs, handlers and devices use a `Connection` and may block. The monitor parses the same frames
-with `FrameReader` and writes with `Outbox`: it never blocks.
+A frame is what `multiprocess.connection.Connection` sends: four bytes of length, then the
+message. A message is an envelope and a payload; the monitor reads the envelope only and passes
+the payload on. CPUs, handlers and devices use a `Connection` and may block. The monitor parses
+the same frames with `FrameReader` and writes with `Outbox`: it never blocks.
 """
 
 import os
@@ -87,7 +87,7 @@ def frame(message: bytes) -> bytes:
 
 
 def frame_bounds(data: bytes | bytearray) -> tuple[int, int] | None:
-    """Return (start, end) of the first whole message in `data`, None while it is incomplete."""
+    """Return (start, end) of the first whole message in `data`, None while there is none."""
     if len(data) < LENGTH.size:
         return None
     start = LENGTH.size

@@ -1,8 +1,9 @@
 """A user's side of a machine: requests over one socket, answers as they come, no thread.
 
-Whoever waits for something reads the socket for everybody; the others wait for him. Output of tasks
-is written to the reader's `sys.stdout`. A signal's exception (Ctrl-C) may come between any two
-bytecodes: what moves between socket and buffer moves inside one C call (`deque(map(…))`).
+Whoever waits for something reads the socket for everybody; the others wait for him. Output of
+tasks is written to the reader's `sys.stdout`. A signal's exception (Ctrl-C) may come between
+any two bytecodes: what moves between socket and buffer moves inside one C call
+(`deque(map(…))`).
 """
 
 import os

@@ -15,17 +15,18 @@
 #define MAP_FIXED_NOREPLACE 0x100000
 #endif
 
-/* Maps `size` bytes of `fd` at `address`. Returns 0 or -errno; kernels before 4.17 take the flag
- * as a hint, hence the second look. */
+/* Maps `size` bytes of `fd` at `address`. Returns 0 or -errno; kernels before 4.17 take the
+ * flag as a hint, hence the second look. */
 static inline int host_map_at(unsigned long long address, unsigned long long size, int fd) {
     void *wanted = (void *)(uintptr_t)address;
-    void *p = mmap(wanted, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED_NOREPLACE, fd, 0);
+    int flags = MAP_SHARED | MAP_FIXED_NOREPLACE;
+    void *p = mmap(wanted, size, PROT_READ | PROT_WRITE, flags, fd, 0);
     if (p == MAP_FAILED) return -errno;
     if (p != wanted) {
         munmap(p, size);
         return -EEXIST;
     }
-    madvise(p, size, MADV_DONTDUMP); /* a core file of the user's program is not our RAM's place */
+    madvise(p, size, MADV_DONTDUMP); /* RAM does not belong in a core file */
     return 0;
 }
 

@@ -8,5 +8,5 @@ cdef extern from "host.h" nogil:
 
 cdef int segment_fd
 
-# Backs a part of the segment (bytes from its start) with host memory: 0 or -errno. Any context.
+# Backs a part of the segment (bytes from its start) with host memory: 0 or -errno.
 cdef int segment_reserve(unsigned long long offset, unsigned long long length) noexcept

@@ -1,7 +1,7 @@
 """What the host gives to the processes of a machine, and Python's library does not.
 
-A mapping at a fixed address, prctl, and the wake-up of every process that sleeps on a word whose
-owner has died. Called outside of kernel calls.
+A mapping at a fixed address, prctl, and the wake-up of every process that sleeps on a word
+whose owner has died. Called outside of kernel calls.
 """
 
 import os
@@ -13,7 +13,7 @@ from cython.cimports.cpus.segment_cy import NR_SLOTS
 
 
 def map_at(address: cython.ulonglong, size: cython.ulonglong, fd: cython.int) -> None:
-    """Map `size` bytes of `fd`, shared, at `address`; FileExistsError when something is there."""
+    """Map `size` bytes of `fd`, shared, at `address`; FileExistsError if that is taken."""
     error: cython.int = host_map_at(address, size, fd)
     if error != 0:
         raise OSError(-error, f"{os.strerror(-error)}: {size} bytes at {address:#x}")

@@ -1,11 +1,12 @@
 """The monitor: forks a machine's processes, reaps them, relays their messages, ends them all.
 
-One single-threaded process started by exec. It runs no task and takes no lock: it must live when
-everything else dies. Its loop never blocks but in select: writes go through an `Outbox`.
+One single-threaded process started by exec. It runs no task and takes no lock: it must live
+when everything else dies. Its loop never blocks but in select: writes go through an `Outbox`.
 
-A death, step by step: the pidfd is readable, the child is reaped, its slot is marked dead, parked
-waiters are woken (they take over its locks), `reap_slot` puts its CPUs back, the registered
-functions are told, its requests are answered, and a live CPU runs the recovery of each layer.
+A death, step by step: the pidfd is readable, the child is reaped, its slot is marked dead,
+parked waiters are woken (they take over its locks), `reap_slot` puts its CPUs back, the
+registered functions are told, its requests are answered, and a live CPU runs the recovery of
+each layer.
 """
 
 import os
@@ -33,7 +34,8 @@ CPU_DEAD: Final = 2
 GRACE_S: Final = 0.02  # between the request to stop and SIGKILL
 RETRY_S: Final = 0.001  # between two attempts to take back what a dead process had
 
-# What a child of a kind does: function(slot, inbox, outbox, args); registered before the forks.
+# What a child of a kind does: function(slot, inbox, outbox, args); registered before the
+# forks.
 child_mains: dict[str, Callable[..., None]] = {}
 # Told of each death, in the monitor, after the slot was reaped: function(slot, kind, cpu).
 death_hooks: list[Callable[[int, int, int], None]] = []
@@ -49,7 +51,7 @@ def register_child_main(name: str, function: Callable[..., None]) -> None:
 
 
 def register_request(name: str, function: Callable[["Monitor", "Child", Any], Any]) -> None:
-    """Serve `request_monitor(name, payload)`: what `function` returns goes back as the ANSWER."""
+    """Serve `request_monitor(name, payload)`: what `function` returns is the ANSWER."""
     request_handlers[name] = function
 
 
@@ -119,7 +121,7 @@ class Monitor:
         self.end("the program that started the machine has ended")
 
     def watch(self, fd: int, outbox: Outbox | None, call: Callable[[int], None]) -> None:
-        """Call `call(events)` when `fd` can be read, or written while `outbox` is not empty."""
+        """Call `call(events)` when `fd` can be read, or written while `outbox` has more."""
         events = selectors.EVENT_READ
         if outbox:
             events |= selectors.EVENT_WRITE

@@ -1,7 +1,7 @@
 """Reports read from the segment by no CPU: what is left to ask when no CPU answers.
 
-What takes no lock is read by the monitor itself. A /proc file may need locks that somebody holds for
-ever, so a process of its own reads it, and the monitor goes on.
+What takes no lock is read by the monitor itself. A /proc file may need locks that somebody
+holds for ever, so a process of its own reads it, and the monitor goes on.
 """
 
 import sys

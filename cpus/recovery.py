@@ -6,7 +6,8 @@ from cpus import callsite_cy, event_cy, lockstat_cy, monitor, ship, sleep_cy, ta
 def run(names: tuple[str, ...], slot: int, kind: int, cpu: int) -> None:
     """Run the registered recovery functions, each "module:function", for a dead process.
 
-    A kernel task on a live CPU; may sleep. One that fails does not keep the others from running.
+    A kernel task on a live CPU; may sleep. One that fails does not keep the others from
+    running.
     """
     for name in names:
         try:

@@ -1,7 +1,7 @@
 """The monitor's switchboard: clients on one side, CPUs on the other, requests between them.
 
-Clients are host processes of the same user: the one that started the machine, on a socket pair,
-and others, on the socket in the run directory. Payloads are passed on unread.
+Clients are host processes of the same user: the one that started the machine, on a socket
+pair, and others, on the socket in the run directory. Payloads are passed on unread.
 """
 
 import os
@@ -351,7 +351,9 @@ class Relay:
             pass
 
 
-def start_kthread(machine: Monitor, child: Child, thread: tuple[int, bytes, int | None]) -> None:
+def start_kthread(
+    machine: Monitor, child: Child, thread: tuple[int, bytes, int | None]
+) -> None:
     """Start a kernel thread for a process of the machine: (pid, call, cpu or None)."""
     pid, payload, cpu = thread
     if not machine.relay.job(payload, cpu, pid=pid):

@@ -1,10 +1,11 @@
-"""The scheduler of one CPU: tasks are greenlets; which one runs stands in the segment (task_cy).
+"""The scheduler of one CPU: tasks are greenlets; which one runs, task_cy knows.
 
 A task that sleeps switches straight to the next one. The main greenlet looks at messages and
 time-outs, starts tasks, and halts the CPU when nothing is left to do.
 
-A workload gives way at its kernel calls and, when a host signal nudges it, between two bytecodes;
-not inside code that must not be left half-way (`PINNED`), nor in kernel code called by the kernel.
+A workload gives way at its kernel calls and, when a host signal nudges it, between two
+bytecodes; not inside code that must not be left half-way (`PINNED`), nor in kernel code called
+by the kernel.
 """
 
 import sys
@@ -194,8 +195,8 @@ class Scheduler:
     def give_way(self) -> int:
         """Let others run if the running task may give way; the hook of the preemption point.
 
-        Returns 1 when it did. Kernel code called by the kernel goes on: it is asked again when it
-        leaves the kernel.
+        Returns 1 when it did. Kernel code called by the kernel goes on: it is asked again when
+        it leaves the kernel.
         """
         percpu_cy.clear_pending(PENDING_RESCHED)
         if self.line.busy or self.taking:

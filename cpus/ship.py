@@ -1,12 +1,12 @@
 """Functions, arguments, results and exceptions on their way between processes (dill).
 
-Code of the user's main module travels by value, with the globals it refers to (`recurse=True`): no
-process of ours imports that module. So does code of the modules named by `register_by_value`; all
-other modules travel by name, and are imported where they arrive.
+Code of the user's main module travels by value, with the globals it refers to
+(`recurse=True`): no process of ours imports that module. So does code of the modules named by
+`register_by_value`; all other modules travel by name, and are imported where they arrive.
 
-A class that travels by value carries a token. Where the token is known, the class that is there is
-used: an exception class of the user's script comes back as that very class, so that his `except`
-clause catches it. A class that was shipped before is not made again.
+A class that travels by value carries a token. Where the token is known, the class that is
+there is used: an exception class of the user's script comes back as that very class, so that
+his `except` clause catches it. A class that was shipped before is not made again.
 """
 
 import importlib
@@ -33,7 +33,7 @@ class Unshippable(str):
 
 
 class RemoteTraceback(Exception):
-    """The traceback of an exception in the process where it was raised; its `__cause__` here."""
+    """The traceback of an exception where it was raised; its `__cause__` here."""
 
     def __init__(self, text: str):
         super().__init__(text)

@@ -1,12 +1,12 @@
 """Sleeping locks on tasks: semaphores, rw semaphores, completions (asm-i386/semaphore.h, 2.4).
 
-`count` and the number of the task that took the lock last change by one store. A task notes a lock
-in its `downed` list before that store and settles the note behind it, so that what a dead task
-held is known exactly. Waiters queue in order; a woken one takes the lock itself, and a newcomer may
-be faster, as on Linux.
+`count` and the number of the task that took the lock last change by one store. A task notes a
+lock in its `downed` list before that store and settles the note behind it, so that what a dead
+task held is known exactly. Waiters queue in order; a woken one takes the lock itself, and a
+newcomer may be faster, as on Linux.
 
-Arguments are kernel addresses or handles. Lock order: the lock's own wait queue lock, run queue
-lock; sleepers_lock (the search for a cycle) is taken with neither.
+Arguments are kernel addresses or handles. Lock order: the lock's own wait queue lock, run
+queue lock; sleepers_lock (the search for a cycle) is taken with neither.
 """
 
 import cython
@@ -88,11 +88,12 @@ from cpus.wait_cy import (  # noqa: F401  one place for drivers' imports
 
 
 def note_downed(task, lock, bits):
-    """Note that `task` is about to take `lock`; a task with too many is not followed further."""
+    """Note that `task` is about to take `lock`; beyond NR_DOWNED it is not followed."""
     i: cython.int
     for i in range(NR_DOWNED):
         if task.downed[i] == 0 and (
-            atomic64_cmpxchg(cython.address(task.downed[i]), 0, lock | bits | DOWNED_TAKING) == 0
+            atomic64_cmpxchg(cython.address(task.downed[i]), 0, lock | bits | DOWNED_TAKING)
+            == 0
         ):
             return
 
@@ -112,13 +113,16 @@ def forget_downed(task, lock, bits):
     if task == cython.NULL:
         return
     for i in range(NR_DOWNED):
-        if atomic64_load(cython.address(task.downed[i])) & ~cython.cast(u64, DOWNED_TAKING) == lock | bits:
+        if (
+            atomic64_load(cython.address(task.downed[i])) & ~cython.cast(u64, DOWNED_TAKING)
+            == lock | bits
+        ):
             atomic64_store(cython.address(task.downed[i]), 0)
             return
 
 
 def holder_of(lock):
-    """Return the task that holds the sleeping lock at a native address, NULL when none is known."""
+    """Return the task that holds the sleeping lock at a native address, NULL = none known."""
     sem: cython.pointer[semaphore] = cython.cast(cython.pointer[semaphore], lock)
     rwsem: cython.pointer[rw_semaphore] = cython.cast(cython.pointer[rw_semaphore], lock)
     if sem.magic == SEM_MAGIC:
@@ -152,7 +156,7 @@ def closes_cycle(lock, task):
 
 
 def end_sleep(queue, task):
-    """A sleep was ended by an exception: leave the queue, hand a wake-up on. Outside of a call."""
+    """An exception ended a sleep: leave the queue, hand a wake-up on. Outside of a call."""
     flags: u64
     enter_quietly()
     finish_wait(queue)
@@ -421,9 +425,7 @@ def rwsem_wait(sem, site, bits):
     if closes_cycle(cython.cast(u64, sem), task):
         return CYCLE
     flags = raw_spin_lock_irqsave(cython.address(queue.lock), site)
-    enqueue_waiter(
-        queue, task, WAIT_EXCLUSIVE | WAIT_RECHECKS | (0 if reads else WAIT_WRITER)
-    )
+    enqueue_waiter(queue, task, WAIT_EXCLUSIVE | WAIT_RECHECKS | (0 if reads else WAIT_WRITER))
     while True:
         if reads:
             if reader_may(sem, task):
@@ -589,7 +591,7 @@ def give_up(entry, task):
 
 
 def bury_tasks(cpu: int) -> list:
-    """Free the tasks of a dead CPU and give up what they held; a live CPU, after its slot is dead.
+    """Free the tasks of a dead CPU and give up what they held; on a live CPU.
 
     Returns [(pid, name, [(native address, class, site), …]), …].
     """
@@ -647,13 +649,13 @@ def sleeping_lock_words(lock: cython.ulonglong) -> tuple:
 
 
 def holder_pid(lock: cython.ulonglong) -> int:
-    """Return the pid of the task that holds the sleeping lock at a native address, 0 = none."""
+    """Return the pid of who holds the sleeping lock at a native address, 0 = none."""
     task: cython.pointer[task_struct] = holder_of(lock)
     return 0 if task == cython.NULL else task.pid
 
 
 def lock_magic(address: cython.ulonglong) -> int:
-    """Return the magic of a semaphore's place at a kernel address, -1 when nothing is mapped."""
+    """Return the magic of a semaphore at a kernel address, -1 when nothing is mapped."""
     at: cython.pointer[semaphore] = cython.cast(
         cython.pointer[semaphore], native(address, cython.sizeof(semaphore))
     )

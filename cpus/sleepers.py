@@ -24,7 +24,7 @@ def bad_lock(call: str, address: int) -> None:
 
 
 def refuse(call: str, address: int, result: int) -> None:
-    """Report a sleeping lock that was not taken: no lock there, a cycle, or nobody to sleep."""
+    """Report a sleeping lock not taken: no lock there, a cycle, or nobody to sleep."""
     if result == CYCLE:
         deadlock(call, address)
     elif result == NO_TASK:
@@ -54,7 +54,7 @@ def lock_text(lock: int) -> str:
 
 
 def cycle_lines(lock: int, pid: int) -> list[str]:
-    """Describe the cycle that task `pid` would close by waiting for `lock` (native address)."""
+    """Describe the cycle that task `pid` would close by a wait for `lock` (native)."""
     from cpus import sleep_cy, task_cy
 
     by_pid = {task["pid"]: task for task in task_cy.all_tasks()}

@@ -63,7 +63,7 @@ cdef public struct task_struct:
     u64 started_ns
     u64 stack_base        # kernel address of its 8 KiB of RAM, 0 = none
     u64 wait_seq          # orders a rebuilt wait queue
-    u64 downed[12]        # native addresses of the sleeping locks it took, | DOWNED_*; 0 = none
+    u64 downed[12]        # native addresses of sleeping locks it took | DOWNED_*, 0 = none
     u64 number            # of the request it answers, for the monitor
     u64 generation        # 21 bits: how often this struct was used
     char name[16]
@@ -121,12 +121,12 @@ cdef u16 wait_queue_class(const char *name) noexcept
 #     finish_wait(queue)
 cdef void prepare_to_wait(wait_queue_head *queue, u64 state, bint exclusive) noexcept
 cdef void finish_wait(wait_queue_head *queue) noexcept
-# Leaves the call, switches to another task, comes back inside. Returns 0, or -1 with an exception
-# set, outside of the call, when the task was killed: call finish_wait_outside and return.
+# Leaves the call, switches to another task, comes back inside. Returns 0, or -1 with an
+# exception set, outside of the call, when the task was killed: call finish_wait_outside and return.
 # `timeout_ns` 0 = none.
 cdef int schedule_inside(u64 timeout_ns) except -1
 cdef void finish_wait_outside(wait_queue_head *queue) noexcept
-cdef int wake_up_queue(wait_queue_head *queue, int nr_exclusive) noexcept   # any context, inside
+cdef int wake_up_queue(wait_queue_head *queue, int nr_exclusive) noexcept   # inside
 cdef int wake_up_states(wait_queue_head *queue, int nr_exclusive, u64 states) noexcept
 cdef bint wake_up_process(task_struct *task) noexcept                     # any context, inside
 cdef bint try_to_wake_up(task_struct *task, u64 states) noexcept

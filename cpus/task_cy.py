@@ -1,13 +1,15 @@
 """Tasks in the segment: table, run queues, wait queues, time-outs, signals.
 
-The rules of kernel/sched.c of 2.4. A task that will sleep writes its state first, then looks at its
-condition, then schedules; a waker changes what the condition reads, then takes the run queue lock
-and looks at the state. So of the two, at least one sees the other.
+The rules of kernel/sched.c of 2.4. A task that will sleep writes its state first, then looks
+at its condition, then schedules; a waker changes what the condition reads, then takes the run
+queue lock and looks at the state. So of the two, at least one sees the other.
 
 1. try_to_wake_up: the state becomes TASK_RUNNING; a task that is off the queue is queued.
-2. schedule_inside: a task whose state is TASK_RUNNING goes to the end of the queue, else off it; then
+2. schedule_inside: a task whose state is TASK_RUNNING goes to the end of the queue, else off
+it; then
    the registered scheduler switches greenlets. A task never leaves its CPU.
-3. Killed in between: `state`, `on_rq` and `wait_queue` are the truth, the links of both queues are
+3. Killed in between: `state`, `on_rq` and `wait_queue` are the truth, the links of both queues
+are
    rebuilt from them by who takes the dead process's lock over.
 
 Lock order: wait queue lock, run queue lock.
@@ -33,7 +35,6 @@ from cython.cimports.cpus.percpu_cy import (
     KIND_CPU,
     PENDING_RESCHED,
     SOFTIRQ_MASK,
-    cpu_area,
     cpu_areas,
     enter,
     enter_sleeping,
@@ -62,12 +63,16 @@ from cython.cimports.libc.string import memset, strncpy
 from cpus import segment_cy as segment_module
 from cpus.handle_cy import Handle
 
-# The scheduler of this process: function(wake_ns), called outside of any call; it comes back when
-# the task runs again, or raises when the task is to end.
+# The scheduler of this process: function(wake_ns), called outside of any call; it comes back
+# when the task runs again, or raises when the task is to end.
 switch_hook: object = None
 
-if cython.cast(cython.ulonglong, cython.address(cython.cast(
-    cython.pointer[task_struct], 0).pid)) != TASK_PID_WORD * 8:
+if (
+    cython.cast(
+        cython.ulonglong, cython.address(cython.cast(cython.pointer[task_struct], 0).pid)
+    )
+    != TASK_PID_WORD * 8
+):
     raise ImportError("event_cy.TASK_PID_WORD is not the place of task_struct.pid")
 
 
@@ -173,7 +178,7 @@ def rq_append(rq, task):
 
 
 def recover_runqueue(lock):
-    """Rebuild the list of a run queue from what its tasks say; its lock was just taken over."""
+    """Rebuild the list of a run queue from what its tasks say; its lock is ours."""
     rq: cython.pointer[runqueue] = cython.cast(cython.pointer[runqueue], lock)
     cpu: u64 = cython.cast(u64, rq - runqueues)
     i: cython.int
@@ -234,7 +239,7 @@ def scheduler_tick(cpu):
 
 
 def tick(cpu: int) -> None:
-    """Make the running task of `cpu` give way when others are due; a timer calls it, as any CPU."""
+    """Make the task of `cpu` give way when others are due; for a timer, as any CPU."""
     enter()
     scheduler_tick(cpu)
     leave()
@@ -408,12 +413,10 @@ def wake_at(at: cython.ulonglong) -> None:
 
 
 def signal_at(at: cython.ulonglong, kill: bool) -> None:
-    """Send the task at a native address a signal: interruptible sleeps end; its own process."""
+    """Send a signal to the task at a native address: sleeps end; its own process."""
     t: cython.pointer[task_struct] = cython.cast(cython.pointer[task_struct], at)
     enter_quietly()
-    atomic64_fetch_or(
-        cython.address(t.flags), PF_SIGNALED | (PF_KILLED if kill else 0)
-    )
+    atomic64_fetch_or(cython.address(t.flags), PF_SIGNALED | (PF_KILLED if kill else 0))
     try_to_wake_up(t, TASK_INTERRUPTIBLE)
     leave()
 
@@ -434,7 +437,9 @@ def task_words(at: cython.ulonglong) -> tuple:
     return t.pid, t.flags, t.depth, t.number
 
 
-def change_flags(at: cython.ulonglong, set_: cython.ulonglong, clear: cython.ulonglong) -> None:
+def change_flags(
+    at: cython.ulonglong, set_: cython.ulonglong, clear: cython.ulonglong
+) -> None:
     """Set and clear flags (PF_*) of the task at a native address."""
     t: cython.pointer[task_struct] = cython.cast(cython.pointer[task_struct], at)
     atomic64_fetch_or(cython.address(t.flags), set_)
@@ -476,7 +481,7 @@ def init_wait_queue(queue, class_):
 
 
 def enqueue_waiter(queue, task, flags):
-    """Link a task into a queue: exclusive ones last, others first. The queue's lock is held."""
+    """Link a task into a queue: exclusive ones last, others first; with its lock held."""
     at: u64 = cython.cast(u64, task)
     task.wait_flags = flags
     task.wait_seq = atomic64_fetch_add(cython.address(globals_.wait_seq), 1)
@@ -515,7 +520,7 @@ def dequeue_waiter(queue, task):
 
 
 def recover_wait_queue(lock):
-    """Rebuild the list of a wait queue from what the tasks say; its lock was just taken over."""
+    """Rebuild the list of a wait queue from what the tasks say; its lock is ours."""
     queue: cython.pointer[wait_queue_head] = cython.cast(cython.pointer[wait_queue_head], lock)
     best: cython.pointer[task_struct]
     t: cython.pointer[task_struct]
@@ -658,17 +663,16 @@ def task_record(at: cython.ulonglong) -> dict:
     """Return the words of the task at a native address."""
     t: cython.pointer[task_struct] = cython.cast(cython.pointer[task_struct], at)
     return {
-        "pid": t.pid, "name": t.name.decode("ascii", "replace"), "state": t.state, "cpu": t.cpu,
-        "on_rq": t.on_rq, "flags": t.flags, "depth": t.depth, "address": t.address,
-        "wait_queue": t.wait_queue, "waiting_for": t.waiting_for,
-        "waiting_site": t.waiting_site, "wake_ns": t.wake_ns, "nr_asked": t.nr_asked,
-        "nr_faults": t.nr_faults, "number": t.number,
+        "pid": t.pid, "name": t.name.decode("ascii", "replace"), "state": t.state, "cpu":
+        t.cpu, "on_rq": t.on_rq, "flags": t.flags, "depth": t.depth, "address": t.address,
+        "wait_queue": t.wait_queue, "waiting_for": t.waiting_for, "waiting_site":
+        t.waiting_site, "wake_ns": t.wake_ns, "nr_asked": t.nr_asked, "nr_faults": t.nr_faults,
+        "number": t.number,
     }  # fmt: skip
 
 
 def all_tasks() -> list:
     """Return the words of every task that lives, for reports and the monitor."""
-    i: cython.int
     return [
         task_record(cython.cast(cython.ulonglong, cython.address(tasks[i])))
         for i in range(NR_TASKS)
@@ -686,7 +690,7 @@ def current() -> object:
 
 
 def describe_current() -> tuple:
-    """Return (name, pid) of the task that runs on this CPU, for reports; outside of any call."""
+    """Return (name, pid) of the task of this CPU, for reports; outside of any call."""
     at: u64 = this_cpu.current
     if at == 0:
         return ("swapper", 0)
@@ -742,7 +746,11 @@ def schedule_timeout(ticks: cython.longlong) -> int:
         end = machine_ns() + cython.cast(u64, ticks) * tick_ns
         schedule_inside(cython.cast(u64, ticks) * tick_ns)
         now = machine_ns()
-        left = cython.cast(cython.longlong, (end - now + tick_ns - 1) // tick_ns) if now < end else 0
+        left = (
+            cython.cast(cython.longlong, (end - now + tick_ns - 1) // tick_ns)
+            if now < end
+            else 0
+        )
     else:
         left = 0
     task: cython.pointer[task_struct] = current_task()

@@ -1,7 +1,7 @@
 """Wait queues and completions as drivers call them: include/linux/wait.h, completion.h of 2.4.
 
-A condition is a callable; it is called outside of the kernel, after the task's state says that it
-sleeps, so it may itself call the kernel, and even sleep: then it is looked at once more.
+A condition is a callable; it is called outside of the kernel, after the task's state says that
+it sleeps, so it may itself call the kernel, and even sleep: then it is looked at once more.
 Arguments are kernel addresses or handles. Lock order: wait queue lock, run queue lock.
 """
 
@@ -23,16 +23,20 @@ from cython.cimports.cpus.task_cy import (
     TASK_UNINTERRUPTIBLE,
     WAIT_RECHECKS,
     current_task,
-    finish_wait as finish_wait_inside,
     finish_wait_outside,
     globals_,
     init_wait_queue,
-    prepare_to_wait as prepare_inside,
     schedule_inside,
     signal_pending_inside,
     task_struct,
     wake_up_locked,
     wake_up_states,
+)
+from cython.cimports.cpus.task_cy import (
+    finish_wait as finish_wait_inside,
+)
+from cython.cimports.cpus.task_cy import (
+    prepare_to_wait as prepare_inside,
 )
 
 from cpus import sleepers
@@ -64,9 +68,7 @@ def init_waitqueue_head(queue: object) -> None:
     enter()
     at: cython.p_void = native(address, cython.sizeof(wait_queue_head))
     if at != cython.NULL:
-        init_wait_queue(
-            cython.cast(cython.pointer[wait_queue_head], at), globals_.queue_class
-        )
+        init_wait_queue(cython.cast(cython.pointer[wait_queue_head], at), globals_.queue_class)
     leave()
     if at == cython.NULL:
         sleepers.bad_lock("init_waitqueue_head", address)
@@ -143,7 +145,7 @@ def finish_wait(queue: object) -> None:
 def wait_common(
     name: bytes, address: u64, condition: object, state: u64, ticks: cython.longlong
 ) -> object:
-    """Sleep on a queue until `condition()`; ERESTARTSYS negative, or ticks left with a time-out."""
+    """Sleep on a queue until `condition()`: -ERESTARTSYS, or the ticks left of a time-out."""
     queue: cython.pointer[wait_queue_head]
     end: u64 = 0
     now: u64
@@ -251,7 +253,7 @@ def sleep_on_timeout(queue: object, ticks: int) -> int:
 
 
 def interruptible_sleep_on_timeout(queue: object, ticks: int) -> int:
-    """Sleep until the queue is woken or a signal comes, at most `ticks`; returns what is left."""
+    """Sleep until a wake-up or a signal, at most `ticks`; returns the ticks left."""
     return sleep_common(
         b"interruptible_sleep_on_timeout", address_of(queue), TASK_INTERRUPTIBLE, ticks
     )

@@ -1,4 +1,4 @@
-"""A CPU's own process: it takes messages, runs tasks, and halts when there is nothing to do."""
+"""A CPU's own process: it takes messages, runs tasks, halts when there are none."""
 
 import os
 import pickle

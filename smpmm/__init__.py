@@ -1,15 +1,16 @@
 """A multiprocess SMP model of Linux kernel memory management.
 
-`from smpmm import Machine` is the experimenter's side, `from smpmm.kernel import *` the driver's.
-Names are imported when they are first used, so that the machine's processes stay small.
+`from smpmm import Machine` is the experimenter's side, `from smpmm.kernel import *` the
+driver's. Names are imported when they are first used, so that the machine's processes stay
+small.
 """
 
 import importlib
 from typing import Any, Final
 
 _ERRORS: Final = (
-    "KernelBug", "SleepingInAtomic", "BadFree", "Deadlock", "BadLock", "SlabCorruption", "Oops",
-    "NullDereference", "KernelPanic", "SmpmmError", "ConfigError", "CorruptionError",
+    "KernelBug", "SleepingInAtomic", "BadFree", "Deadlock", "BadLock", "SlabCorruption",
+    "Oops", "NullDereference", "KernelPanic", "SmpmmError", "ConfigError", "CorruptionError",
     "MachineError", "CpuDied",
 )  # fmt: skip
 _HOME: Final = {

@@ -1,7 +1,8 @@
 """The boot of a machine: what the monitor does before its first fork.
 
 The user's program starts a fresh interpreter with `main`. It makes the segment, lays out the
-regions of every layer, maps it at the machine's address, initialises the layers as CPU 0, and forks.
+regions of every layer, maps it at the machine's address, initialises the layers as CPU 0, and
+forks.
 """
 
 import gc
@@ -27,9 +28,10 @@ SEGMENT_STRIDE: Final = 64 << 30  # one machine's slot of the address range
 NR_SEGMENT_SLOTS: Final = 256
 
 # Dotted names of the layers, in the order in which they are attached and initialised. Each has
-# `regions(config) -> {name: bytes}`, `attach(config)`, and perhaps `init(config)`; `on_start(monitor,
-# config)`, if it has one, is called when the CPUs run. `SPARSE_REGIONS` names regions that are full
-# of holes: the layer itself backs what it uses, by `host_cy.segment_reserve`.
+# `regions(config) -> {name: bytes}`, `attach(config)`, and perhaps `init(config)`;
+# `on_start(monitor, config)`, if it has one, is called when the CPUs run. `SPARSE_REGIONS`
+# names regions that are full of holes: the layer itself backs what it uses, by
+# `host_cy.segment_reserve`.
 LAYERS: Final = (
     "cpus.percpu_cy",
     "cpus.callsite_cy",
@@ -63,8 +65,8 @@ SHARED_MODULES: Final = (
 def make_segment(size: int, reserved: tuple[tuple[int, int], ...]) -> tuple[int, str]:
     """Make an unlinked segment of `size` bytes; returns its descriptor and what it is.
 
-    The `reserved` ranges (offset, bytes) have host memory afterwards, or OSError is raised: the
-    host would end us by SIGBUS later.
+    The `reserved` ranges (offset, bytes) have host memory afterwards, or OSError is raised:
+    the host would end us by SIGBUS later.
     """
     try:
         shared = posix_ipc.SharedMemory(None, posix_ipc.O_CREX, size=0)

@@ -1,7 +1,7 @@
 """A machine's configuration: keyword arguments and a kernel command line, checked before boot.
 
-Pure arithmetic on the user's side: a bad value, an impossible layout or a host without room is one
-ConfigError that names it, before any process starts.
+Pure arithmetic on the user's side: a bad value, an impossible layout or a host without room is
+one ConfigError that names it, before any process starts.
 """
 
 from __future__ import annotations
@@ -91,7 +91,7 @@ def parse_flag(name: str, value: Any) -> bool:
 
 
 def parse_fault(name: str, value: Any) -> tuple[int, int, int, int]:
-    """Return a fault attribute: interval, probability, space, times, as in the kernel's setup."""
+    """Return a fault attribute as the kernel's setup has it: four numbers."""
     if isinstance(value, (tuple, list)):
         parts = list(value)
     else:

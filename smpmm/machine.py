@@ -17,7 +17,6 @@ from cpus.client import Connection, Task
 from cpus.errors import CpuDied, MachineError
 from smpmm.config import Config, check_host, make_config
 from smpmm.machine_calls import MachineCalls
-from smpmm.machine_calls import MachineCalls
 
 BOOT_TIMEOUT_S = 30
 CLOSE_TIMEOUT_S = 5
@@ -54,8 +53,8 @@ class Cpu:
 class Machine(MachineCalls):
     """A machine of `cpus` processors, booted by the constructor; a context manager.
 
-    Arguments are those of `smpmm.config.make_config`. ConfigError for a bad one, MachineError when
-    the host has no room or the boot fails.
+    Arguments are those of `smpmm.config.make_config`. ConfigError for a bad one, MachineError
+    when the host has no room or the boot fails.
     """
 
     def __init__(self, *args: Any, **kwargs: Any):
@@ -176,7 +175,7 @@ class Machine(MachineCalls):
         return self._report("cpus.lockstat:gather", "lock_stat")
 
     def check(self) -> None:
-        """Walk every invariant of the machine's memory; CorruptionError names what is broken."""
+        """Walk every invariant of the machine's memory; CorruptionError says what broke."""
         self._syscall("smpmm.invariants:check_machine")
 
     def _query(self, name: str, args: Any = None, timeout: float = 10) -> Any:

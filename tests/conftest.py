@@ -1,4 +1,4 @@
-"""What every test stands on: compiled modules that are no older than their sources, a machine."""
+"""What every test stands on: compiled modules no older than their sources, a machine."""
 
 from collections.abc import Iterator
 

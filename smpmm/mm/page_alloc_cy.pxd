@@ -58,13 +58,20 @@ cdef enum:
     LIMIT_HIGH = 2
 
     # what the reclaim hook is asked to do
-    RECLAIM_CLEAN = 0             # move clean pages of the zonelist to the buddy lists
-    RECLAIM_YIELD = 1             # let other tasks run
-    RECLAIM_LAUNDER = 2           # write dirty buffers, then move clean pages: for a block
-    RECLAIM_WAIT = 3              # sleep until kswapd has gone round
-    RECLAIM_DIRECT = 4            # free some pages in this task, without IO
+    RECLAIM_YIELD = 0             # let other tasks run
+    RECLAIM_LAUNDER = 1           # write dirty buffers, then move clean pages: for a block
+    RECLAIM_WAIT = 2              # sleep until kswapd has gone round
+    RECLAIM_DIRECT = 3            # free some pages in this task, without IO
 
-# Wake kswapd. Any context, inside a call.
+# Give up to `nr` clean pages of a zone to its buddy lists; returns how many. Set by the buffer
+# cache. Any context, inside a call.
+ctypedef u64 (*reclaim_clean_hook)(zone *z, u64 nr) noexcept
+cdef reclaim_clean_hook reclaim_clean
+# Wake the kernel thread; set by the reclaim.
+ctypedef void (*wake_hook)() noexcept
+cdef wake_hook wake_kswapd_thread
+
+# Say that memory is short, and wake kswapd. Any context, inside a call.
 cdef void wakeup_kswapd() noexcept
 cdef u64 nr_free_pages() noexcept
 
@@ -72,8 +79,10 @@ cdef u64 nr_free_pages() noexcept
 cdef zone *zonelists[3][4]        # by the zone bits of the mask; NULL ends a list
 cdef zone **zonelist_for(u64 gfp) noexcept
 cdef page *alloc_pages_slowpath(u64 gfp, u64 order, u64 owner, u32 site) except? NULL
-cdef page *alloc_pages_limit(zone **z, u64 order, u32 limit, u64 owner, u32 site) noexcept
+cdef page *alloc_pages_limit(
+    zone **z, u64 order, u32 limit, bint direct, u64 owner, u32 site) noexcept
 cdef page *alloc_pages_last(zone **z, u64 order, u64 owner, u32 site) noexcept
 cdef bint has_memalloc() noexcept
 cdef int reclaim(int stage, u64 gfp, u64 order) except -1
+cdef int host_has_no_memory() except -1
 cdef void allocation_failed(u64 order) noexcept

@@ -14,6 +14,8 @@ Models __alloc_pages of 2.4.5 (mm/page_alloc.c), a flat fast path and this order
 "Clean" are the pages of clean buffers, which are given up without IO.
 """
 
+import os
+
 import cython
 from cython.cimports.cpus import segment_cy
 from cython.cimports.cpus.atomic import (
@@ -55,6 +57,7 @@ from cython.cimports.smpmm.mm.zone_cy import (
 import cpus.segment_cy as segment_module
 import smpmm.mm.page_cy as page_module
 import smpmm.mm.zone_cy as zone_module
+from cpus import bug
 from smpmm.mm import memmap, window_cy
 
 # Called outside of the kernel call when memory is short: (stage RECLAIM_*, gfp, order).
@@ -168,20 +171,22 @@ def alloc_pages_slowpath(gfp, order, owner, site):
     p: cython.pointer[page]
     progress: cython.int = 1
     wait: cython.bint
+    direct: cython.bint
     while True:
+        if unlikely(zone_cy.backing_error != 0):
+            host_has_no_memory()
         # Looked at anew in each round: a task that the OOM killer chose may use the reserve.
         wait = (gfp & gfp_wait) != 0 and may_sleep_here() and not has_memalloc()
-        p = alloc_pages_limit(z, order, LIMIT_HIGH, owner, site)
+        direct = wait and order == 0
+        p = alloc_pages_limit(z, order, LIMIT_HIGH, direct, owner, site)
         if p == cython.NULL:
-            p = alloc_pages_limit(z, order, LIMIT_LOW, owner, site)
+            p = alloc_pages_limit(z, order, LIMIT_LOW, direct, owner, site)
         if p != cython.NULL:
             return p
         wakeup_kswapd()
         if wait:
             reclaim(RECLAIM_YIELD, gfp, order)
-            if order == 0:
-                reclaim(RECLAIM_CLEAN, gfp, order)
-        p = alloc_pages_limit(z, order, LIMIT_MIN, owner, site)
+        p = alloc_pages_limit(z, order, LIMIT_MIN, direct, owner, site)
         if p != cython.NULL:
             return p
         if not wait or progress == 0:
@@ -197,17 +202,26 @@ def alloc_pages_slowpath(gfp, order, owner, site):
     return p
 
 
-def alloc_pages_limit(z, order, limit, owner, site):
-    """Take a block from the first zone that is above the mark `limit`; NULL: none is."""
+def alloc_pages_limit(z, order, limit, direct, owner, site):
+    """Take a block from the first zone whose free and clean pages are above a mark.
+
+    `direct`: a clean page is given up first where few are free. NULL: there is no such zone.
+    """
     p: cython.pointer[page]
     mark: u64
+    free: u64
+    clean: u64
     while z[0] != cython.NULL:
         mark = z[0].pages_min
         if limit == LIMIT_LOW:
             mark = z[0].pages_low
         elif limit == LIMIT_HIGH:
             mark = z[0].pages_high
-        if atomic64_load_relaxed(cython.address(z[0].free_pages)) > mark:
+        free = atomic64_load_relaxed(cython.address(z[0].free_pages))
+        clean = atomic64_load_relaxed(cython.address(z[0].inactive_clean_pages))
+        if free + clean > mark:
+            if direct and clean != 0 and free < z[0].pages_min + 8:
+                reclaim_clean(z[0], 1)
             p = rmqueue(z[0], order, owner, site)
             if p != cython.NULL:
                 return p
@@ -252,9 +266,17 @@ def reclaim(stage, gfp, order):
     return made
 
 
+def host_has_no_memory():
+    """End the machine: the host cannot back its RAM. Leaves the call by the exception."""
+    call_out()
+    bug.panic(f"the host has no memory for RAM: {os.strerror(zone_cy.backing_error)}")
+
+
 def wakeup_kswapd():
     if atomic64_xchg(cython.address(vm.kswapd_wanted), 1) == 0:
         atomic64_fetch_add(cython.address(vm.nr_kswapd_wakeups), 1)
+        if wake_kswapd_thread != cython.NULL:
+            wake_kswapd_thread()
 
 
 def allocation_failed(order):

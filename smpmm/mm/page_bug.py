@@ -88,3 +88,29 @@ def no_address(call: str, gfp: int) -> None:
         linux="it returns 0 and the page is lost",
         ending=bug.WARN,
     )
+
+
+def not_mapped(pfn: int) -> None:
+    """Report a kunmap of a high page that is not kmapped."""
+    bug.report(
+        KernelBug, f"kernel BUG: kunmap of pfn {pfn:#x}, which is not kmapped", linux="BUG"
+    )
+
+
+def slot_taken(call: str, type: int) -> None:
+    """Report an atomic kmap of a slot in use, or the kunmap of another slot."""
+    cpu = percpu_cy.own_cpu()
+    what = "is in use already" if call == "kmap_atomic" else "does not have this address"
+    bug.report(KernelBug, f"kernel BUG: {call}: slot {type} of CPU {cpu} {what}", linux="BUG")
+
+
+def no_buffer(call: str, address: int) -> None:
+    """Report a buffer call on an address that is no buffer in use."""
+    bug.report(
+        KernelBug,
+        f"VFS: {call}: Trying to free free buffer"
+        if call == "brelse"
+        else f"kernel BUG: {call}: {address:#010x} is no buffer",
+        linux="a message; the count stays 0" if call == "brelse" else "undefined",
+        ending=bug.WARN,
+    )

@@ -1,6 +1,6 @@
 """Zones and their buddy allocator: free areas by order, watermarks, split and merge."""
 
-from cpus.atomic cimport u32, u64
+from cpus.atomic cimport u8, u32, u64
 from cpus.spinlock_cy cimport spinlock
 from smpmm.mm.page_cy cimport NR_ORDERS_MAX, NR_ZONES, page
 
@@ -8,6 +8,8 @@ cdef enum:
     ZONE_DMA = 0
     ZONE_NORMAL = 1
     ZONE_HIGHMEM = 2
+
+    BACKED_PAGES = 512           # the unit in which RAM gets host memory: 2 MiB
 
     FREE_DONE = 0                # freed, or one reference fewer
     FREE_BAD = -1                # the truth forbids it: nothing was changed
@@ -28,7 +30,7 @@ cdef public struct zone:
     free_area free_area[11]
     u64 nr_allocs                # blocks ever handed out
     u64 nr_frees
-    u64 need_balance             # 1: kswapd works on it until free_pages >= pages_high
+    u64 inactive_clean_pages     # of the buffer cache, free for the taking; its lock
     u64 index                    # ZONE_*
     char name[16]
 
@@ -60,6 +62,12 @@ cdef void set_page_buffer(page *p) noexcept
 
 cdef zone *zone_at(u64 index) noexcept
 cdef page *head_page(page *p) noexcept      # first page of its block; no lock, for reports
+
+# Host memory: RAM above what boot reserves is backed when its block is first handed out. An
+# errno of the host when that failed in this process: the machine must end.
+cdef int backing_error
+cdef u8 *backed                  # 1: the 512 frames have host memory; by the zone's lock
+cdef bint back_block(u64 pfn) noexcept
 
 # Of zone_cy and page_check_cy alone; the zone's lock is held.
 cdef u64 bad_pfn

@@ -13,10 +13,13 @@ killed at any point: the survivors' recovery rebuilds free lists and counters fr
 Lock order: a zone's lock is innermost, but for the locks of event rings.
 """
 
+import os
+
 import cython
 from cython.cimports.cpus import segment_cy
 from cython.cimports.cpus.atomic import compiler_barrier, unlikely
 from cython.cimports.cpus.event_cy import TASK_PID_WORD
+from cython.cimports.cpus.host_cy import segment_reserve
 from cython.cimports.cpus.kill_cy import (
     KILL_PAGE_ALLOCATED,
     KILL_PAGE_FREED,
@@ -55,15 +58,24 @@ from cython.cimports.smpmm.mm.page_cy import (
     truth_order,
 )
 
+from cpus.errors import MachineError
+from smpmm.config import RESERVED_BYTES
+from smpmm.mm import memmap
+
 
 def regions(config: object) -> dict:
     """Return the regions of the segment that this module needs, name → bytes."""
-    return {"zones": NR_ZONES * cython.sizeof(zone)}
+    nr_pages: int = memmap.memory_map_of(config).nr_pages
+    return {
+        "zones": NR_ZONES * cython.sizeof(zone),
+        "ram_backed": nr_pages // BACKED_PAGES + 1,
+    }
 
 
 def attach(profile: object) -> None:
     """Find the zones in the attached segment and register their recovery. The monitor."""
-    global zones, nr_orders
+    global zones, nr_orders, backed
+    backed = cython.cast(cython.pointer[u8], segment_cy.region_at(b"ram_backed"))
     zones = cython.cast(cython.pointer[zone], segment_cy.region_at(b"zones"))
     if profile.nr_orders > NR_ORDERS_MAX:
         raise ValueError(f"{profile.nr_orders} orders, at most {NR_ORDERS_MAX}")
@@ -87,6 +99,41 @@ def init(profile: object, memory: object) -> None:
         z.present_pages = z.free_pages
         if z.spanned_pages:
             init_watermarks(z, profile)
+    init_backing(memory.nr_pages, RESERVED_BYTES >> page_cy.PAGE_SHIFT)
+
+
+def init_backing(pages: u64, reserved_pages: u64) -> None:
+    """Back the RAM that is not made of free blocks of the highest order; the rest comes later.
+
+    Boot has reserved all of a machine of up to `reserved_pages`.
+    """
+    pfn: u64
+    whole: u64 = PAGE_FREE | (nr_orders - 1) << TRUTH_ORDER_SHIFT
+    for pfn in range(0, pages, BACKED_PAGES):
+        backed[pfn // BACKED_PAGES] = 1
+        if pages <= reserved_pages:
+            continue
+        if BACKED_PAGES == 1 << (nr_orders - 1) and pfn_to_page(pfn).truth == whole:
+            backed[pfn // BACKED_PAGES] = 0
+        elif not back_block(pfn):
+            raise MachineError(
+                f"the host has no memory for page frames {pfn:#x} to {pfn + BACKED_PAGES:#x}: "
+                f"{os.strerror(backing_error)}"
+            )
+
+
+def back_block(pfn):
+    """Give 512 frames host memory; false, with backing_error set, when the host has none."""
+    global backing_error
+    backing_error = -segment_reserve(
+        pfn << page_cy.PAGE_SHIFT, cython.cast(u64, BACKED_PAGES) << page_cy.PAGE_SHIFT
+    )
+    return backing_error == 0
+
+
+def host_error() -> int:
+    """Return the errno of the host when it had no memory for RAM; 0: all is well."""
+    return backing_error
 
 
 def init_zone_pages(z, reserved):
@@ -171,6 +218,11 @@ def rmqueue(z, order, owner, site):
             raw_spin_unlock_irqrestore(cython.address(z.lock), flags)
             return cython.NULL
         head = z.free_area[high].first
+    if unlikely(high == nr_orders - 1 and backed[page_to_pfn(head) // BACKED_PAGES] == 0):
+        if not back_block(page_to_pfn(head)):
+            raw_spin_unlock_irqrestore(cython.address(z.lock), flags)
+            return cython.NULL
+        backed[page_to_pfn(head) // BACKED_PAGES] = 1
     list_del_free(z, head, high)
     p = head
     if high != order:
@@ -270,7 +322,7 @@ def set_page_slab(p, cache_index):
 
 
 def set_page_buffer(p):
-    p.truth = p.truth & (0xFFFFFFFFFFFFFFFF ^ TRUTH_KIND) | PAGE_BUFFER
+    p.truth = p.truth & ~cython.cast(u64, TRUTH_KIND) | PAGE_BUFFER
 
 
 def zone_at(index):
@@ -381,6 +433,7 @@ def zone_info(index: cython.int) -> dict:
         "spanned_pages": z.spanned_pages,
         "present_pages": z.present_pages,
         "free_pages": z.free_pages,
+        "inactive_clean_pages": z.inactive_clean_pages,
         "pages_min": z.pages_min,
         "pages_low": z.pages_low,
         "pages_high": z.pages_high,
@@ -404,14 +457,26 @@ def free_list(index: cython.int, order: cython.int) -> list:
 def pages_of_slot(slot: cython.ulonglong) -> list:
     """Return what the process of `slot` has allocated: (pfn, order, call site, pid).
 
-    The monitor, after the process's death. Slab pages are their cache's, not listed. O(pages).
+    After the process's death. Slab pages are their cache's, not listed. O(pages).
     """
+    return list_allocated(slot + 1)
+
+
+def allocated_pages() -> list:
+    """Return what anybody has allocated: (pfn, order, call site, pid). O(pages)."""
+    return list_allocated(0)
+
+
+def list_allocated(holder: u64) -> list:
+    """List the allocated blocks of a holder (slot + 1), of all with 0; takes no lock."""
     found = []
     pfn: u64 = 0
     t: u64
     while pfn < page_cy.nr_pages:
         t = pfn_to_page(pfn).truth
-        if truth_kind(t) == PAGE_ALLOC and ((t >> TRUTH_SLOT_SHIFT) & 0xFF) == slot + 1:
+        if truth_kind(t) == PAGE_ALLOC and (
+            holder == 0 or ((t >> TRUTH_SLOT_SHIFT) & 0xFF) == holder
+        ):
             found.append(
                 (pfn, truth_order(t), (t >> TRUTH_SITE_SHIFT) & 0xFFFF, t >> TRUTH_WHO_SHIFT)
             )

@@ -7,6 +7,7 @@ from smpmm.mm.page_cy cimport page
 from smpmm.mm.zone_cy cimport zone
 
 cdef enum:
+    RECOVER_BUFFER = 11          # the kind of recovery of lru_list_lock
     NR_HASH = 4096
     NR_BUFFER_QUEUES = 32
     BDFLUSH_PERCENT = 30         # of all buffers that may be dirty before bdflush writes

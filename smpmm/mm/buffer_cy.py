@@ -27,7 +27,6 @@ from cython.cimports.cpus.percpu_cy import (
 )
 from cython.cimports.cpus.spinlock_cy import (
     CLASS_SPIN,
-    RECOVER_BUFFER,
     lock_class_named,
     raw_spin_lock_irqsave,
     raw_spin_unlock_irqrestore,

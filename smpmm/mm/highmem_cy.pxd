@@ -7,6 +7,7 @@ from cpus.task_cy cimport wait_queue_head
 from smpmm.mm.page_cy cimport page
 
 cdef enum:
+    RECOVER_KMAP = 10            # the kind of recovery of kmap_lock
     NR_PKMAPS = 1024             # entries, one page each; the profile may use fewer
     NR_KMAP_TYPES = 6            # atomic slots of each CPU, at most
 

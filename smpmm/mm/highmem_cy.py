@@ -26,7 +26,6 @@ from cython.cimports.cpus.percpu_cy import (
 from cython.cimports.cpus.segment_cy import NR_CPUS
 from cython.cimports.cpus.spinlock_cy import (
     CLASS_SPIN,
-    RECOVER_KMAP,
     lock_class_named,
     raw_spin_lock_irqsave,
     raw_spin_unlock_irqrestore,

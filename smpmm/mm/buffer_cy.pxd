@@ -1,4 +1,4 @@
-"""The buffer cache's shared state: buffer heads, their hash, and the LRU lists of their pages."""
+"""The buffer cache's shared state: buffer heads, their hash, the LRU lists of their pages."""
 
 from cpus.atomic cimport s64, u32, u64
 from cpus.spinlock_cy cimport spinlock
@@ -15,7 +15,7 @@ cdef enum:
     BH_UPTODATE = 1              # holds what the disk has, or what is newer
     BH_DIRTY = 2                 # newer than the disk
     BH_LOCK = 4                  # under IO by the process `owner`
-    BH_WRITING = 8               # the IO is a write: if it is cut off, the buffer is dirty again
+    BH_WRITING = 8  # the IO is a write: if it is cut off, the buffer is dirty again
     BH_REFERENCED = 16           # used since the LRU scan last looked
 
     LIST_NONE = 0

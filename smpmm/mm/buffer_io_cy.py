@@ -31,11 +31,11 @@ from cython.cimports.libc.stdio import snprintf
 from cython.cimports.libc.string import strlen
 from cython.cimports.smpmm.mm import buffer_cy
 from cython.cimports.smpmm.mm.buffer_cy import (
+    BDFLUSH_PERCENT,
     BH_DIRTY,
     BH_LOCK,
     BH_REFERENCED,
     BH_UPTODATE,
-    BDFLUSH_PERCENT,
     BH_WRITING,
     LIST_ACTIVE,
     LIST_INACTIVE_DIRTY,

@@ -45,7 +45,7 @@ cdef public struct page:         # 64 bytes, one cache line
     # whoever has allocated the page
     u64 slab                     # native address of the struct slab (slab_cy)
     u64 cache                    # native address of the kmem_cache (slab_cy)
-    u64 virtual                  # kernel address of a high page while kmapped, else 0; kmap_lock
+    u64 virtual                  # address of a high page while kmapped, else 0; kmap_lock
     u64 buffers                  # native address of the first buffer_head (buffer cache)
 
 cdef page *mem_map               # [nr_pages]

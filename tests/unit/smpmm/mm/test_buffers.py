@@ -12,7 +12,6 @@ from smpmm.mm import (
     access_cy,
     buffer_check_cy,
     buffer_cy,
-    buffer_io_cy,
     disk_cy,
     page_alloc_cy,
     page_check_cy,
@@ -20,8 +19,8 @@ from smpmm.mm import (
     zone_cy,
 )
 from smpmm.mm.buffer_io_cy import (
-    brelse,
     bread,
+    brelse,
     buffer_info,
     cache_info,
     getblk,

@@ -26,7 +26,7 @@ KERNEL, BUFFER, ATOMIC = (GFP_2_4_0[f"GFP_{name}"] for name in ("KERNEL", "BUFFE
 
 @pytest.fixture
 def machine(tmp_path):
-    """A machine of 8 MiB and a disk of 4 MiB, without kernel threads: tasks reclaim themselves."""
+    """A machine of 8 MiB with a disk of 4 MiB, without kernel threads."""
     path = tmp_path / "disk"
     path.write_bytes(bytes(4 * MIB))
     small_machine(

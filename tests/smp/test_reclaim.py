@@ -1,0 +1,90 @@
+"""Memory runs short on a whole machine: kswapd, waiting tasks, write-back, the OOM killer."""
+
+import os
+import signal
+
+from smpmm import Machine
+
+HDA = 0x300
+
+
+def fill_cache(first: int, blocks: int) -> int:
+    """Write blocks of the disk through the buffer cache; returns the buffers that it has."""
+    from smpmm.mm import access_cy
+    from smpmm.mm.buffer_io_cy import bread, brelse, cache_info, mark_buffer_dirty
+
+    for block in range(first, first + blocks):
+        address = bread(HDA, block)
+        access_cy.poke(address, block.to_bytes(4, "little"))
+        mark_buffer_dirty(address)
+        brelse(address)
+    return cache_info()["buffers"]
+
+
+def verify(first: int, blocks: int) -> int:
+    """Count the blocks that do not hold their number."""
+    from smpmm.mm import access_cy
+    from smpmm.mm.buffer_io_cy import bread, brelse
+
+    wrong = 0
+    for block in range(first, first + blocks):
+        address = bread(HDA, block)
+        wrong += access_cy.peek(address, 4) != block.to_bytes(4, "little")
+        brelse(address)
+    return wrong
+
+
+def hog(pages: int) -> int:
+    """Allocate pages with GFP_KERNEL until that is refused; returns how many it got."""
+    from smpmm.mm.page_calls_cy import __get_free_page, free_page
+
+    taken = []
+    while len(taken) < pages and (address := __get_free_page(0x07)):
+        taken.append(address)
+    for address in taken:
+        free_page(address)
+    return len(taken)
+
+
+def figures() -> dict:
+    """Check every invariant and return the figures of shortage."""
+    from smpmm.mm import buffer_check_cy, page_alloc_cy, page_check_cy
+
+    page_check_cy.check_pages()
+    buffer_check_cy.check_buffers()
+    return page_alloc_cy.vm_counters()
+
+
+def test_kswapd_makes_room_and_no_change_is_lost() -> None:
+    with Machine(cpus=2, mem="16M") as machine:
+        tasks = [machine.spawn(fill_cache, 2500 * n, 2500) for n in range(4)]
+        assert all(task.result(timeout=60) > 0 for task in tasks)
+        tasks = [machine.spawn(hog, 1500, cpu=n % 2) for n in range(4)]
+        assert [task.result(timeout=60) for task in tasks] == [1500] * 4
+        assert machine.run(verify, 0, 10000) == 0
+        counts = machine.run(figures)
+        assert counts["nr_written"] > 5000
+        assert counts["kswapd_freed"] > 100
+        assert counts["nr_oom_kills"] == 0
+
+
+def test_when_nothing_is_left_the_oom_killer_ends_the_wait() -> None:
+    with Machine(cpus=2, mem="8M") as machine:
+        tasks = [machine.spawn(hog, 100000, cpu=n) for n in range(2)]
+        assert all(0 < task.result(timeout=60) < 2048 for task in tasks)
+        assert "Out of Memory: Killed process" in machine.dmesg()
+        assert "__alloc_pages: 0-order allocation failed." in machine.dmesg()
+        assert machine.run(hog, 500) == 500
+        machine.run(figures)
+
+
+def test_kswapd_is_started_elsewhere_when_its_cpu_is_killed() -> None:
+    with Machine(cpus=3, mem="16M") as machine:
+        machine.run(fill_cache, 0, 2000, cpu=2)
+        for cpu in range(2):
+            os.kill(machine.cpus[cpu].pid, signal.SIGKILL)
+        assert machine.spawn(fill_cache, 2000, 6000, cpu=2).result(timeout=60) > 0
+        assert machine.spawn(hog, 2500, cpu=2).result(timeout=60) == 2500
+        assert machine.spawn(verify, 0, 8000, cpu=2).result(timeout=60) == 0
+        counts = machine.spawn(figures, cpu=2).result(timeout=60)
+        assert counts["nr_oom_kills"] == 0

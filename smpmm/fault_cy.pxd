@@ -45,7 +45,7 @@ cdef public struct fail_nth:
     u64 left                     # eligible calls until the fault; 0 = fired or never armed
 
 cdef public struct fault_state:
-    u64 on                       # 1: some fault may happen; 0 is what every allocation looks at
+    u64 on                       # 1: some fault may happen; every allocation looks at it
     u64 nr_armed                 # atomic
     u64 head                     # atomic: records ever written
     fault_attr attrs[2]

@@ -84,7 +84,7 @@ cdef inline array_cache *my_array(u64 index) noexcept:
         find_arrays()
     return my_arrays + index
 
-# Pop an object of this CPU's array and make it the caller's: its address, 0 when there is none.
+# Pop an object of this CPU's array and make it the caller's: its address, 0: there is none.
 cdef inline u64 pop_object(kmem_cache *c, u32 site) noexcept:
     cdef array_cache *ac = my_array(c.index)
     cdef u64 n = ac.avail

@@ -44,28 +44,23 @@ def register(
 
 
 def context_line() -> str:
-    """Return who this context is: task, CPU, preempt_count, interrupt flag."""
+    """Return who this context is: CPU, task, kind of context, process, interrupt flag."""
     comm, pid = _describe_task()
     info = percpu_cy.cpu_info(percpu_cy.own_cpu())
     count = info["preempt_count"]
     kind = "hardirq" if count & 0xFFF0000 else "softirq" if count & 0xFF00 else "task"
     where = percpu_cy.slot_info(percpu_cy.own_slot())["name"]
     return (
-        f"CPU: {info['cpu']}  context: {kind}  process: {where}  "
-        f"preempt_count: {count:#x}  irqs: {'off' if info['irqs_off'] else 'on'}  "
-        f"task: {comm}/{pid}"
+        f"CPU: {info['cpu']} PID: {pid} Comm: {comm}  context: {kind}, process {where}, "
+        f"preempt_count {count:#x}, irqs {'off' if info['irqs_off'] else 'on'}"
     )
 
 
 def held_lock_lines(slot: int) -> list[str]:
     """Return a line for each lock that the process of `slot` holds, oldest first."""
-    from cpus import lockstat
+    from cpus import deadlock as words
 
-    held = percpu_cy.slot_info(slot)["held"]
-    return [
-        f" #{i}:  {lockstat.lock_name(lock)}, at: {callsite_cy.site_text(site)}"
-        for i, (lock, site, _flags) in enumerate(held)
-    ]
+    return words.held_lines(slot)
 
 
 def call_trace(skip: int = 0) -> list[str]:
@@ -148,64 +143,61 @@ def sleeping(what: str) -> None:
     )
 
 
-def lock_title(call: str, address: int) -> str:
-    """Name a lock for a report: address and class."""
+def lock_line(address: int, word: int) -> str:
+    """Describe a lock as SPINLOCK_DEBUG does: address, class, magic, owner and its CPU."""
     from cpus import lockstat
 
-    return f"{call}: {address:#010x} ({lockstat.lock_name_at(address)})"
+    slot = (word & 0xFF) - 1
+    owner, cpu = "<none>/-1", -1
+    if slot >= 0:
+        info = percpu_cy.slot_info(slot)
+        owner, cpu = f"{info['name']}/{info['pid']}", info["cpu"]
+    return (
+        f" lock: {address:08x} ({lockstat.lock_name_at(address)}), .magic: 5eed, "
+        f".owner: {owner}, .owner_cpu: {cpu}"
+    )
 
 
 def owner_lines(word: int) -> list[str]:
     """Return who holds a lock whose word is `word`, what else it holds, where it waits."""
+    from cpus import deadlock as words
+
     slot = (word & 0xFF) - 1
     if slot < 0:
         return ["owner: nobody"]
-    info = percpu_cy.slot_info(slot)
-    lines = [f"owner: {info['name']} (pid {info['pid']}), on CPU {info['cpu']}, holding:"]
-    lines += held_lock_lines(slot)
-    if info["waiting_lock"]:
-        from cpus import lockstat
-
-        lines.append(
-            f" waiting for {lockstat.lock_name(info['waiting_lock'])}, "
-            f"at: {callsite_cy.site_text(info['waiting_site'])}"
-        )
-    if info["stack"]:
-        lines.append(f" stack of {info['name']}:")
-        lines += [f"  {callsite_cy.site_text(site)}" for site in info["stack"] if site]
-    return lines
-
-
-def double_lock(call: str, address: int) -> None:
-    """Report a lock that this process holds already."""
-    from cpus import lock_cy
-
-    report(
-        Deadlock,
-        f"BUG: spinlock recursion on CPU#{percpu_cy.own_cpu()}, {lock_title(call, address)}",
-        linux="the CPU spins for ever",
-        ending=HANG,
-        extra=owner_lines(lock_cy.own_word()),
-    )
+    first, *rest = words.process_lines(slot)
+    return [f"owner: {first}", *rest]
 
 
 def deadlock(call: str, address: int) -> None:
     """Report a wait that closes a cycle: each process in it, what it holds, where it waits."""
-    from cpus import deadlock as search
-    from cpus import segment_cy as segment
+    from cpus import deadlock as words
+    from cpus import deadlock_cy, lock_cy
 
-    own = percpu_cy.own_slot()
-    edges = search.walk(own, segment.native_address(address))
-    extra = ["the cycle:", *(f" {search.describe(edge)}" for edge in edges)]
-    for slot in dict.fromkeys(edge[2] for edge in edges):
-        if slot != own:
-            extra += owner_lines(slot + 1)
+    comm, pid = _describe_task()
+    cpu = percpu_cy.own_cpu()
+    edges = deadlock_cy.cycle()
+    lock = lock_line(address, lock_cy.lock_words(address)[0])
+    if len(edges) == 1:
+        title = f"BUG: spinlock recursion on CPU#{cpu}, {comm}/{pid}\n{lock}"
+        linux = "the CPU spins for ever"
+    else:
+        title = f"BUG: deadlock detected on CPU#{cpu}, {comm}/{pid}\n{lock}"
+        linux = "the CPUs in the cycle spin for ever"
+    extra = [f"{comm}/{pid} is trying to acquire lock in {call}; the cycle:"]
+    extra += [f" {words.describe(edge)}" for edge in edges]
+    for slot, _, _ in edges[1:]:
+        extra += words.process_lines(slot)
+    report(Deadlock, title, linux=linux, ending=HANG, extra=extra)
+
+
+def too_many_locks(call: str, address: int) -> None:
+    """Report a read side that cannot be noted: this process holds too many locks."""
     report(
-        Deadlock,
-        f"BUG: deadlock detected on CPU#{percpu_cy.own_cpu()}, {lock_title(call, address)}",
-        linux="the CPUs in the cycle spin for ever",
-        ending=HANG,
-        extra=extra,
+        BadLock,
+        f"BUG: MAX_LOCK_DEPTH too low!\n{call}: {address:08x}, depth: 48  max: 48!",
+        linux="only a build with LOCKDEP notices",
+        ending=OOPS,
     )
 
 
@@ -214,10 +206,11 @@ def not_a_lock(call: str, address: int, magic: int) -> None:
     if not address:
         bad_address(call, address)
         return
+    comm, pid = _describe_task()
     report(
         BadLock,
-        f"BUG: spinlock bad magic on CPU#{percpu_cy.own_cpu()}, {call}: "
-        f"{address:#010x}, magic {magic:#06x}, expected 0x5eed: never initialised, "
+        f"BUG: spinlock bad magic on CPU#{percpu_cy.own_cpu()}, {comm}/{pid}\n"
+        f" lock: {address:08x}, .magic: {magic:04x} in {call}: never initialised, "
         "or overwritten",
         linux="only a build with SPINLOCK_DEBUG notices",
         ending=OOPS,
@@ -226,13 +219,15 @@ def not_a_lock(call: str, address: int, magic: int) -> None:
 
 def bad_unlock(call: str, address: int, word: int) -> None:
     """Report an unlock of a free lock or of somebody else's."""
+    comm, pid = _describe_task()
     what = "already unlocked" if word == 0 else "wrong owner"
     report(
         BadLock,
-        f"BUG: spinlock {what} on CPU#{percpu_cy.own_cpu()}, {lock_title(call, address)}",
+        f"BUG: spinlock {what} on CPU#{percpu_cy.own_cpu()}, {comm}/{pid}\n"
+        f"{lock_line(address, word)}, in {call}",
         linux="the lock becomes free whoever holds it",
         ending=WARN,
-        extra=owner_lines(word),
+        extra=owner_lines(word) if word else [],
     )
 
 

@@ -4,6 +4,7 @@
 #define SMPMM_CALLSITE_H
 
 #include <Python.h>
+#include <string.h>
 
 #if PY_VERSION_HEX < 0x030D0000
 #ifndef Py_BUILD_CORE
@@ -75,8 +76,12 @@ static inline const char *text_of(PyObject *unicode) {
     return text ? text : "?";
 }
 
+/* The qualified name behind its last "<locals>.": what is before may be longer than a name. */
 static inline const char *code_function(void *code) {
-    return text_of(((PyCodeObject *)code)->co_qualname);
+    const char *name = text_of(((PyCodeObject *)code)->co_qualname);
+    const char *next;
+    while ((next = strstr(name, "<locals>.")) != NULL) name = next + 9;
+    return name;
 }
 
 static inline const char *code_file(void *code) {

@@ -1,59 +1,77 @@
 """Who waits for whom, in words: the cycle that a refused lock call would have closed.
 
-The search itself is compiled (deadlock_cy.find_deadlock); this walks the same edges once more
-to name them. The words of the segment are read without a lock: the processes in a cycle stand
-still.
+The search is compiled (deadlock_cy) and keeps the cycle that it found. The processes in it
+stand still, so what the segment says of them is still true when the report is written; one
+that was interrupted outside of the kernel runs on until its next kernel call.
 """
 
+import time
+
 from cpus import callsite_cy, lockstat, percpu_cy
-from cpus.segment_cy import native_word32
 
-SLOT_LIVE = 1
-NR_SLOTS = 224
-OWNER_MASK = 0x7FFFFFFF
+STACK_WAIT_S = 0.02
 
-
-def interrupter_of(slot: int) -> int:
-    """Return the slot of the handler that has interrupted the process of `slot`, or -1."""
-    for other in range(NR_SLOTS):
-        info = percpu_cy.slot_info(other)
-        if info["state"] == SLOT_LIVE and info["interrupted"] == slot + 1:
-            return other
-    return -1
+Edge = tuple[int, int, int]
 
 
-def owner_of(lock: int) -> int:
-    """Return the slot that owns the lock at a native address, or -1."""
-    return (native_word32(lock) & 0xFF) - 1
+def microseconds(ns: int) -> str:
+    """Print a time of a report."""
+    return f"{ns / 1000:.1f} us"
 
 
-def walk(start: int, lock: int) -> list[tuple[int, int, int]]:
-    """Follow the edges from `start`, which waits for the lock at native address `lock`.
-
-    Returns (slot, lock it waits for or 0 when it is interrupted, slot it waits for) per edge,
-    until the walk comes back to `start` or ends.
-    """
-    edges = []
-    at = start
-    for _ in range(NR_SLOTS):
-        after = owner_of(lock) if lock else interrupter_of(at)
-        if after < 0:
-            break
-        edges.append((at, lock, after))
-        if after == start:
-            break
-        at = after
-        lock = percpu_cy.slot_info(at)["waiting_lock"]
-    return edges
+def held_line(number: int, info: dict, i: int) -> str:
+    """Describe lock `i` of a process, as lockdep does, with the time since it was taken."""
+    lock, site, flags = info["held"][i]
+    side = ("", " for reading", " for writing")[flags]
+    since = f", {microseconds(info['held_ns'][i])} ago" if info["held_ns"][i] else ""
+    where = f"{callsite_cy.site_text(site)}{side}{since}"
+    return f" #{number}: {lockstat.lock_text(lock)}, at: {where}"
 
 
-def describe(edge: tuple[int, int, int]) -> str:
-    """Put one edge into words."""
+def held_lines(slot: int) -> list[str]:
+    """Describe the locks that the process of `slot` holds, oldest first."""
+    info = percpu_cy.slot_info(slot)
+    return [held_line(i, info, i) for i in range(len(info["held"]))]
+
+
+def describe(edge: Edge) -> str:
+    """Put one edge into words: who waits for what, where, how long, and who has it."""
     slot, lock, other = edge
-    name = percpu_cy.slot_info(slot)["name"]
-    owner = percpu_cy.slot_info(other)["name"]
+    info, owner = percpu_cy.slot_info(slot), percpu_cy.slot_info(other)
     if not lock:
-        return f"{name} stands still until the interrupt in {owner} has finished"
-    held = [site for at, site, _ in percpu_cy.slot_info(other)["held"] if at == lock]
-    where = f", taken at {callsite_cy.site_text(held[0])}" if held else ""
-    return f"{name} waits for {lockstat.lock_name(lock)}, held by {owner}{where}"
+        return f"{info['name']} stands still until the interrupt in {owner['name']} is over"
+    taken = [site for at, site, _ in owner["held"] if at == lock]
+    where = f", taken at {callsite_cy.site_text(taken[-1])}" if taken else ""
+    text = f"{info['name']} waits for {lockstat.lock_text(lock)}"
+    if info["waiting_ns"]:
+        text += f" at {callsite_cy.site_text(info['waiting_site'])}"
+        text += f" for {microseconds(info['waiting_ns'])}"
+    return f"{text}, held by {owner['name']}{where}"
+
+
+def stack_lines(slot: int) -> list[str]:
+    """Return the Python stack of another process, if it stands still or does so soon."""
+    until = time.monotonic() + STACK_WAIT_S
+    info = percpu_cy.slot_info(slot)
+    while not info["stack"] and time.monotonic() < until:
+        time.sleep(0.0005)
+        info = percpu_cy.slot_info(slot)
+    if not info["stack"]:
+        return [" running outside of the kernel"]
+    return [f" {callsite_cy.site_text(site)}" for site in info["stack"] if site]
+
+
+def process_lines(slot: int) -> list[str]:
+    """Describe another process of the cycle: who, where, holding what, since when."""
+    info = percpu_cy.slot_info(slot)
+    nr = len(info["held"])
+    lines = [f"{info['name']} (pid {info['pid']}) on CPU {info['cpu']}:"]
+    if info["waiting_lock"]:
+        lines.append(
+            f" waiting for {lockstat.lock_text(info['waiting_lock'])}, "
+            f"at: {callsite_cy.site_text(info['waiting_site'])}, "
+            f"for {microseconds(info['waiting_ns'])}"
+        )
+    if nr:
+        lines += [f" {nr} lock{'s' * (nr > 1)} held by {info['name']}:", *held_lines(slot)]
+    return [*lines, f" stack of {info['name']}:", *(f" {s}" for s in stack_lines(slot))]

@@ -1,11 +1,25 @@
-"""The search for a cycle of waiters that cannot move: a deadlock."""
+"""The search for a deadlock: a cycle of processes that cannot move.
+
+A process cannot move without the owner of the lock that it waits for; if it wants to write,
+without any of the readers; and if a handler has interrupted it, without that handler. It needs
+all of them, so every cycle of such edges is a deadlock, and a walk over all edges finds it.
+
+Words are read without a lock while processes go on. The walk is made twice and must be the
+same: each waiter in it has then waited for the same lock all the time in between (`wait_seq`),
+so none can have let go of what it owns. Waiters search one at a time and the one that finds a
+cycle gives its wait up before the next searches: of several in a cycle exactly one is told.
+
+Sleeping locks have a search of their own: who sleeps holds no spinlock.
+"""
 
 import cython
 from cython.cimports.cpus import segment_cy
 from cython.cimports.cpus.atomic import (
     atomic32_load,
+    atomic32_load_acquire,
     atomic64_cmpxchg,
     atomic64_load,
+    atomic64_load_acquire,
     atomic64_store,
 )
 from cython.cimports.cpus.percpu_cy import (
@@ -17,9 +31,10 @@ from cython.cimports.cpus.percpu_cy import (
     process_slot,
     process_slots,
     this_owner,
-    this_process,
+    this_slot,
 )
-from cython.cimports.cpus.waiting_cy import WAITERS
+from cython.cimports.cpus.waiting_cy import WAIT_WRITE, WAITERS, end_wait
+from cython.cimports.libc.string import memset
 
 
 def regions(config: object = None) -> dict:
@@ -33,73 +48,124 @@ def attach(config: object = None) -> None:
     deadlock_claim = cython.cast(cython.pointer[u64], segment_cy.region_at(b"deadlock"))
 
 
-def find_deadlock():
-    """Whether this process's wait closes a cycle of waiters that cannot move.
-
-    Waiters search one at a time, so of several in one cycle the first to look is told,
-    withdraws, and the others then find no cycle. The walk is made twice: each waiter in it has
-    waited all the time in between (`wait_seq`), so no owner in it can have let go.
-    """
-    found: cython.bint = False
+def closes_cycle(w):
+    held: u64 = atomic64_cmpxchg(deadlock_claim, 0, this_owner)
     first: u64
-    if atomic64_cmpxchg(deadlock_claim, 0, this_owner) != 0:
-        if owner_dead(cython.cast(u32, atomic64_load(deadlock_claim))):
-            atomic64_store(deadlock_claim, 0)
+    found: cython.bint
+    w.search_again = held != 0
+    if held != 0:
+        if owner_dead(cython.cast(u32, held)):
+            atomic64_cmpxchg(deadlock_claim, held, 0)
         return False
-    first = walk_cycle()
-    if first != 0:
-        found = walk_cycle() == first
+    first = walk()
+    found = first != 0 and walk() == first
+    w.search_again = first != 0 and not found
+    if found:
+        end_wait()
     atomic64_store(deadlock_claim, 0)
     return found
 
 
-def walk_cycle():
-    """Follow who waits for whom from this process; a hash of the walk, 0: no cycle."""
-    hash_: u64 = 0
-    at: cython.pointer[process_slot] = this_process
-    _steps: cython.int
-    for _steps in range(NR_SLOTS):
-        at = blocked_by(at)
-        if at == cython.NULL:
-            return 0
-        hash_ = (hash_ * 31 + cython.cast(u64, at - process_slots)) * 31 + at.wait_seq + 1
-        if at == this_process:
-            return hash_
+def walk():
+    """Walk from this process; a hash of the cycle that leads back to it, 0 when none does."""
+    global nr_cycle, cycle_hash
+    nr_cycle = 0
+    cycle_hash = 1
+    memset(cycle_seen, 0, cython.sizeof(cycle_seen))
+    if leads_back(cython.cast(u32, this_slot) - 1):
+        return cycle_hash
     return 0
 
 
-def blocked_by(slot):
-    """Return the process that `slot` cannot go on without, or NULL when it can."""
-    lock: u64 = atomic64_load(cython.address(slot.waiting_lock))
-    word: u32
-    i: cython.int
-    if lock != 0:
-        word = atomic32_load(cython.cast(cython.pointer[u32], lock)) & ~cython.cast(
-            u32, WAITERS
-        )
-        if word != 0:
-            return owner_slot(word)
-        if slot.waiting_flags & 2:
-            return reader_of(lock, slot)
-        return cython.NULL
-    for i in range(NR_SLOTS):
-        if (
-            process_slots[i].state == SLOT_LIVE
-            and process_slots[i].interrupted == cython.cast(u64, slot - process_slots) + 1
+def leads_back(slot):
+    """Whether the process of `slot` waits, perhaps through others, for this process."""
+    s: cython.pointer[process_slot] = cython.address(process_slots[slot])
+    lock: u64 = atomic64_load(cython.address(s.waiting_lock))
+    owner: cython.pointer[process_slot] = owner_for(s, lock)
+    other: u32
+    cycle_seen[slot] = 1
+    for other in range(NR_SLOTS):
+        if other == slot or not blocks(other, slot, lock, owner):
+            continue
+        if other == cython.cast(u32, this_slot) - 1 or (
+            cycle_seen[other] == 0 and leads_back(other)
         ):
-            return cython.address(process_slots[i])
-    return cython.NULL
+            if process_slots[other].interrupted == slot + 1:
+                lock = 0
+            add_edge(slot, lock)
+            return True
+    return False
 
 
-def reader_of(lock, besides):
-    """Return a live process that holds the read side of `lock`, or NULL."""
-    i: cython.int
-    k: u32
-    s: cython.pointer[process_slot]
-    for i in range(NR_SLOTS):
-        s = cython.address(process_slots[i])
-        if s.state == SLOT_LIVE and s != besides:
-            for k in range(s.nr_held if s.nr_held < HELD_LOCKS else HELD_LOCKS):
-                if s.held[k].lock == lock:
-                    return s
-    return cython.NULL
+def owner_for(s, lock):
+    """Return the process whose ownership keeps `s` from the lock, or NULL.
+
+    Who waits for a lock and has its word all the same is about to go on, or to give it back.
+    """
+    owner: cython.pointer[process_slot]
+    if lock == 0:
+        return cython.NULL
+    owner = owner_slot(
+        atomic32_load(cython.cast(cython.pointer[u32], lock)) & ~cython.cast(u32, WAITERS)
+    )
+    if owner != cython.NULL and atomic64_load(cython.address(owner.waiting_lock)) == lock:
+        return cython.NULL
+    return owner
+
+
+def blocks(other, slot, lock, owner):
+    """Whether the process of `slot`, waiting for `lock`, needs the process of `other`."""
+    s: cython.pointer[process_slot] = cython.address(process_slots[other])
+    if atomic32_load(cython.address(s.state)) != SLOT_LIVE:
+        return False
+    if atomic64_load(cython.address(s.interrupted)) == slot + 1:
+        return True
+    if lock == 0:
+        return False
+    return s == owner or (process_slots[slot].waiting_flags == WAIT_WRITE and reads(s, lock))
+
+
+def reads(s, lock):
+    # From the newest to the oldest: entries move towards the oldest only, so that one which is
+    # there all the time is met.
+    n: u32 = atomic32_load(cython.address(s.nr_held))
+    if n > HELD_LOCKS:
+        n = HELD_LOCKS
+    while n != 0:
+        n -= 1
+        if (
+            atomic64_load_acquire(cython.address(s.held[n].lock)) == lock
+            and atomic32_load_acquire(cython.address(s.held[n].flags)) & 1
+        ):
+            return True
+    return False
+
+
+def add_edge(slot, lock):
+    """Note that the process of `slot` is in the cycle, with what it waits for."""
+    global nr_cycle, cycle_hash
+    cycle_slot[nr_cycle] = slot
+    cycle_lock[nr_cycle] = lock
+    nr_cycle += 1
+    cycle_hash = (cycle_hash * 31 + slot) * 31 + lock
+    cycle_hash = cycle_hash * 31 + process_slots[slot].wait_seq + 1
+    cycle_hash |= 1
+
+
+def note_own_cycle(lock):
+    global nr_cycle
+    nr_cycle = 1
+    cycle_slot[0] = cython.cast(u32, this_slot) - 1
+    cycle_lock[0] = lock
+
+
+def cycle() -> list:
+    """Return the cycle that refused this process's last wait, from this process on.
+
+    Each edge is (slot, native address of the lock or 0 when interrupted, slot it waits for).
+    """
+    n: u32 = nr_cycle
+    order = [(cycle_slot[n - 1 - i], cycle_lock[n - 1 - i]) for i in range(n)]
+    return [
+        (order[i][0], order[i][1], order[(i + 1) % len(order)][0]) for i in range(len(order))
+    ]

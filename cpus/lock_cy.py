@@ -8,7 +8,14 @@ ends the machine, since Linux would hang there, and a wrong unlock unlocks, as L
 """
 
 import cython
-from cython.cimports.cpus.atomic import atomic32_load, atomic32_xchg, futex_wake, unlikely
+from cython.cimports.cpus import rwlock_cy
+from cython.cimports.cpus.atomic import (
+    atomic32_load,
+    atomic32_xchg,
+    futex_wake,
+    likely,
+    unlikely,
+)
 from cython.cimports.cpus.callsite_cy import call_site
 from cython.cimports.cpus.handle_cy import address_of
 from cython.cimports.cpus.lockstat_cy import (
@@ -18,11 +25,14 @@ from cython.cimports.cpus.lockstat_cy import (
     lock_class_named,
 )
 from cython.cimports.cpus.percpu_cy import (
+    HELD_LOCKS,
+    SOFTIRQ_MASK,
     SOFTIRQ_OFFSET,
     enter,
     irq_restore,
     irq_save,
     leave,
+    owner_dead,
     this_cpu,
     this_owner,
     this_process,
@@ -31,20 +41,18 @@ from cython.cimports.cpus.rwlock_cy import (
     read_acquire,
     read_release,
     rwlock_init,
-    try_write,
     write_acquire,
     write_release,
 )
 from cython.cimports.cpus.segment_cy import native
 from cython.cimports.cpus.spinlock_cy import (
     LOCK_MAGIC,
-    note_held,
     raw_spin_trylock,
     raw_spin_unlock,
     spin_acquire,
     spinlock_init,
 )
-from cython.cimports.cpus.waiting_cy import WAITERS
+from cython.cimports.cpus.waiting_cy import WAIT_READ, WAIT_WRITE, WAITERS
 
 from cpus import bug, callsite_cy
 
@@ -188,10 +196,11 @@ def spin_is_locked(lock: object) -> bool:
     enter()
     at: cython.pointer[spinlock] = spinlock_at(address)
     word: u32 = atomic32_load(cython.address(at.word)) if at != cython.NULL else 0
+    held: cython.bint = word != 0 and not owner_dead(word)
     leave()
     if unlikely(at == cython.NULL):
         refuse_lock("spin_is_locked", address, -2)
-    return word != 0
+    return held
 
 
 def release(address):
@@ -213,7 +222,7 @@ def spin_unlock(lock: object) -> None:
     wrong: cython.int = release(address)
     leave()
     if unlikely(wrong):
-        refuse_unlock("spin_unlock", address)
+        refuse_unlock("spin_unlock", address, PLAIN, 0)
 
 
 def spin_unlock_irq(lock: object) -> None:
@@ -225,7 +234,7 @@ def spin_unlock_irq(lock: object) -> None:
         irq_restore(0)
     leave()
     if unlikely(wrong):
-        refuse_unlock("spin_unlock_irq", address)
+        refuse_unlock("spin_unlock_irq", address, IRQ, 0)
 
 
 def spin_unlock_irqrestore(lock: object, flags: cython.ulonglong) -> None:
@@ -237,7 +246,7 @@ def spin_unlock_irqrestore(lock: object, flags: cython.ulonglong) -> None:
         irq_restore(1 if flags else 0)
     leave()
     if unlikely(wrong):
-        refuse_unlock("spin_unlock_irqrestore", address)
+        refuse_unlock("spin_unlock_irqrestore", address, IRQ, flags != 0)
 
 
 def spin_unlock_bh(lock: object) -> None:
@@ -249,29 +258,29 @@ def spin_unlock_bh(lock: object) -> None:
         this_cpu.preempt_count -= SOFTIRQ_OFFSET
     leave()
     if unlikely(wrong):
-        refuse_unlock("spin_unlock_bh", address)
+        refuse_unlock("spin_unlock_bh", address, BH, 0)
     else:
         enter()
         leave()
 
 
-def take_side(lock: object, name: str, write: cython.int, irq: cython.int) -> int:
-    """Take one side of an rwlock. `irq`: 0 plain, 1 interrupts off, 2 softirqs off."""
+def take_side(lock, name, write, irq):
+    """Take one side of an rwlock. `irq`: 0 plain, IRQ interrupts off, BH softirqs off."""
     address: cython.ulonglong = address_of(lock)
     enter()
     at: cython.pointer[rwlock] = rwlock_at(address)
     result: cython.int = -2
-    flags: cython.ulonglong = this_cpu.irqs_off
-    if irq == 1:
+    flags: cython.int = this_cpu.irqs_off != 0
+    if irq == IRQ:
         this_cpu.irqs_off = 1
-    elif irq == 2:
+    elif irq == BH:
         this_cpu.preempt_count += SOFTIRQ_OFFSET
     if at != cython.NULL:
         result = write_acquire(at, call_site()) if write else read_acquire(at, call_site())
     if unlikely(result < 0):
-        if irq == 1:
+        if irq == IRQ:
             irq_restore(flags)
-        elif irq == 2:
+        elif irq == BH:
             this_cpu.preempt_count -= SOFTIRQ_OFFSET
     leave()
     if unlikely(result < 0):
@@ -279,39 +288,44 @@ def take_side(lock: object, name: str, write: cython.int, irq: cython.int) -> in
     return flags
 
 
-def give_side(
-    lock: object, name: str, write: cython.int, irq: cython.int, flags: cython.ulonglong
-) -> None:
+def give_side(lock, name, write, irq, flags):
     """Give one side of an rwlock back. `irq` as in take_side; `flags`: the flag to restore."""
     address: cython.ulonglong = address_of(lock)
     enter()
     at: cython.pointer[rwlock] = rwlock_at(address)
-    wrong: cython.int = at == cython.NULL or not holds_side(address, write)
-    if not wrong:
+    wrong: cython.bint = at == cython.NULL or not holds_side(at, write)
+    if likely(not wrong):
         if write:
             write_release(at)
         else:
             read_release(at)
-        if irq == 1:
-            irq_restore(1 if flags else 0)
-        elif irq == 2:
-            this_cpu.preempt_count -= SOFTIRQ_OFFSET
+        restore(irq, flags)
     leave()
     if unlikely(wrong):
-        refuse_unlock(name, address)
-    elif irq == 2:
+        refuse_unlock(name, address, irq, flags)
+    elif irq == BH:
         enter()
         leave()
+    return 0
 
 
-def holds_side(address, write):
+def restore(irq, flags):
+    """Undo what a variant of a lock call did beside the lock; a safe point."""
+    if irq == IRQ:
+        irq_restore(1 if flags else 0)
+    elif irq == BH and this_cpu.preempt_count & SOFTIRQ_MASK:
+        this_cpu.preempt_count -= SOFTIRQ_OFFSET
+
+
+def holds_side(at, write):
     """Whether this process holds that side of the rwlock."""
-    at: u64 = cython.cast(u64, rwlock_at(address))
-    i: u32
-    n: u32 = this_process.nr_held if this_process.nr_held < 48 else 48
-    for i in range(n):
-        if this_process.held[i].lock == at and this_process.held[i].flags == (
-            2 if write else 1
+    i: u32 = this_process.nr_held if this_process.nr_held < HELD_LOCKS else HELD_LOCKS
+    side: u32 = WAIT_WRITE if write else WAIT_READ
+    while i != 0:
+        i -= 1
+        if (
+            this_process.held[i].lock == cython.cast(u64, at)
+            and this_process.held[i].flags == side
         ):
             return True
     return False
@@ -319,42 +333,42 @@ def holds_side(address, write):
 
 def read_lock(lock: object) -> None:
     """Take the read side; recursive, readers go before writers."""
-    take_side(lock, "read_lock", 0, 0)
+    take_side(lock, "read_lock", 0, PLAIN)
 
 
 def read_lock_irq(lock: object) -> None:
     """Turn interrupts off and take the read side."""
-    take_side(lock, "read_lock_irq", 0, 1)
+    take_side(lock, "read_lock_irq", 0, IRQ)
 
 
 def read_lock_irqsave(lock: object) -> int:
     """Turn interrupts off, take the read side, return the old flag."""
-    return take_side(lock, "read_lock_irqsave", 0, 1)
+    return take_side(lock, "read_lock_irqsave", 0, IRQ)
 
 
 def read_lock_bh(lock: object) -> None:
     """Keep softirqs off and take the read side."""
-    take_side(lock, "read_lock_bh", 0, 2)
+    take_side(lock, "read_lock_bh", 0, BH)
 
 
 def write_lock(lock: object) -> None:
     """Take the write side."""
-    take_side(lock, "write_lock", 1, 0)
+    take_side(lock, "write_lock", 1, PLAIN)
 
 
 def write_lock_irq(lock: object) -> None:
     """Turn interrupts off and take the write side."""
-    take_side(lock, "write_lock_irq", 1, 1)
+    take_side(lock, "write_lock_irq", 1, IRQ)
 
 
 def write_lock_irqsave(lock: object) -> int:
     """Turn interrupts off, take the write side, return the old flag."""
-    return take_side(lock, "write_lock_irqsave", 1, 1)
+    return take_side(lock, "write_lock_irqsave", 1, IRQ)
 
 
 def write_lock_bh(lock: object) -> None:
     """Keep softirqs off and take the write side."""
-    take_side(lock, "write_lock_bh", 1, 2)
+    take_side(lock, "write_lock_bh", 1, BH)
 
 
 def write_trylock(lock: object) -> bool:
@@ -362,13 +376,7 @@ def write_trylock(lock: object) -> bool:
     address: cython.ulonglong = address_of(lock)
     enter()
     at: cython.pointer[rwlock] = rwlock_at(address)
-    taken: cython.bint = False
-    if at != cython.NULL and atomic32_load(cython.address(at.word)) == 0 and try_write(at):
-        this_cpu.preempt_count += 1
-        at.site = call_site()
-        at.acquired = 0
-        note_held(cython.cast(u64, at), at.site, 2)
-        taken = True
+    taken: cython.bint = at != cython.NULL and rwlock_cy.write_trylock(at, call_site())
     leave()
     if unlikely(at == cython.NULL):
         refuse_lock("write_trylock", address, -2)
@@ -377,42 +385,42 @@ def write_trylock(lock: object) -> bool:
 
 def read_unlock(lock: object) -> None:
     """Give the read side back."""
-    give_side(lock, "read_unlock", 0, 0, 0)
+    give_side(lock, "read_unlock", 0, PLAIN, 0)
 
 
 def read_unlock_irq(lock: object) -> None:
     """Give the read side back and turn interrupts on."""
-    give_side(lock, "read_unlock_irq", 0, 1, 0)
+    give_side(lock, "read_unlock_irq", 0, IRQ, 0)
 
 
-def read_unlock_irqrestore(lock: object, flags: int) -> None:
+def read_unlock_irqrestore(lock: object, flags: cython.ulonglong) -> None:
     """Give the read side back and put the interrupt flag back."""
-    give_side(lock, "read_unlock_irqrestore", 0, 1, flags)
+    give_side(lock, "read_unlock_irqrestore", 0, IRQ, flags != 0)
 
 
 def read_unlock_bh(lock: object) -> None:
     """Give the read side back and let softirqs in."""
-    give_side(lock, "read_unlock_bh", 0, 2, 0)
+    give_side(lock, "read_unlock_bh", 0, BH, 0)
 
 
 def write_unlock(lock: object) -> None:
     """Give the write side back."""
-    give_side(lock, "write_unlock", 1, 0, 0)
+    give_side(lock, "write_unlock", 1, PLAIN, 0)
 
 
 def write_unlock_irq(lock: object) -> None:
     """Give the write side back and turn interrupts on."""
-    give_side(lock, "write_unlock_irq", 1, 1, 0)
+    give_side(lock, "write_unlock_irq", 1, IRQ, 0)
 
 
-def write_unlock_irqrestore(lock: object, flags: int) -> None:
+def write_unlock_irqrestore(lock: object, flags: cython.ulonglong) -> None:
     """Give the write side back and put the interrupt flag back."""
-    give_side(lock, "write_unlock_irqrestore", 1, 1, flags)
+    give_side(lock, "write_unlock_irqrestore", 1, IRQ, flags != 0)
 
 
 def write_unlock_bh(lock: object) -> None:
     """Give the write side back and let softirqs in."""
-    give_side(lock, "write_unlock_bh", 1, 2, 0)
+    give_side(lock, "write_unlock_bh", 1, BH, 0)
 
 
 def lock_words(address: cython.ulonglong) -> tuple:
@@ -431,32 +439,35 @@ def own_word() -> int:
 
 
 def refuse_lock(call: str, address: int, result: int) -> None:
-    """Report a lock that could not be taken: -2 no lock there, -1 held by us or a cycle."""
+    """Report a lock not taken: -2 no lock, -1 held by us or a cycle, -3 too many held."""
     word, magic = lock_words(address)
     if magic != LOCK_MAGIC:
         bug.not_a_lock(call, address, magic)
-    elif word == this_owner:
-        bug.double_lock(call, address)
+    elif result == -3:
+        bug.too_many_locks(call, address)
     else:
         bug.deadlock(call, address)
 
 
-def refuse_unlock(call: str, address: int) -> None:
+def refuse_unlock(call: str, address: int, irq: cython.int, flags: cython.int) -> None:
     """Report a wrong unlock; with on_bug='continue' unlock all the same, as Linux does."""
     word, magic = lock_words(address)
     if magic != LOCK_MAGIC:
         bug.not_a_lock(call, address, magic)
-        return
-    bug.bad_unlock(call, address, word)
-    force_unlock(address)
+    else:
+        bug.bad_unlock(call, address, word)
+    force_unlock(address, call.startswith("read"), irq, flags)
 
 
-def force_unlock(address: cython.ulonglong) -> None:
-    """Make a spinlock free whoever holds it; the tail of a reported breach."""
+def force_unlock(
+    address: cython.ulonglong, read: cython.bint, irq: cython.int, flags: cython.int
+) -> None:
+    """Do what is left of a wrong unlock after its report; a read side stays as it is."""
     enter()
     at: cython.pointer[spinlock] = spinlock_at(address)
-    if at != cython.NULL and atomic32_xchg(cython.address(at.word), 0) & WAITERS:
-        futex_wake(cython.address(at.word), 1)
+    if at != cython.NULL and not read and atomic32_xchg(cython.address(at.word), 0) & WAITERS:
+        futex_wake(cython.address(at.word), 64)
+    restore(irq, flags)
     leave()
 
 
@@ -464,7 +475,7 @@ def held_locks() -> list:
     """Return [(native address, call site, flags)] of what this process holds, oldest first."""
     return [
         (this_process.held[i].lock, this_process.held[i].site, this_process.held[i].flags)
-        for i in range(min(this_process.nr_held, 48))
+        for i in range(min(this_process.nr_held, HELD_LOCKS))
     ]
 
 
@@ -480,14 +491,14 @@ def give_back(keep: int = 0) -> int:
     enter()
     while this_process.nr_held > cython.cast(u32, keep):
         n = this_process.nr_held
-        if n > 48:
-            this_process.nr_held = 48
+        if n > HELD_LOCKS:
+            this_process.nr_held = HELD_LOCKS
             continue
         lock = this_process.held[n - 1].lock
         flags = this_process.held[n - 1].flags
-        if flags == 1:
+        if flags == WAIT_READ:
             read_release(cython.cast(cython.pointer[rwlock], lock))
-        elif flags == 2:
+        elif flags == WAIT_WRITE:
             write_release(cython.cast(cython.pointer[rwlock], lock))
         else:
             raw_spin_unlock(cython.cast(cython.pointer[spinlock], lock))

@@ -6,14 +6,16 @@ kernel/locking/lockdep_proc.c, to the column; the contention report for people i
 the tools.
 """
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from cpus import callsite_cy, lockstat_cy, segment_cy, spinlock_cy
 
 KIND_NAMES = ("spinlock", "rwlock", "semaphore")
 WIDTH = 40 + 1 + 12 * 15
+NAME_LENGTH = 37
 POINTS_PER_CLASS = 4
+WRITE, READ = 0, 1
 
 
 @dataclass(frozen=True)
@@ -32,27 +34,57 @@ class Point:
 
 
 @dataclass(frozen=True)
-class LockClass:
-    """The statistics of one lock class, summed over the CPUs; times in ns."""
+class Side:
+    """The counters of one side of a lock class, summed over the CPUs; times in ns.
 
-    name: str
-    kind: str
-    acquisitions: int
-    acq_bounces: int
-    con_bounces: int
-    contentions: int
-    wait_min_ns: int
-    wait_max_ns: int
-    wait_total_ns: int
-    parked_ns: int
-    descheduled_ns: int
-    nr_timed: int
-    hold_min_ns: int
-    hold_max_ns: int
-    hold_total_ns: int
-    read_acquisitions: int
-    read_contentions: int
-    read_wait_total_ns: int
+    `contentions` are acquisitions after a wait. Hold times are those of `nr_timed` sections:
+    of every sixteenth, or of all when `LockStat.exact_hold_times` says so.
+    """
+
+    acquisitions: int = 0
+    acq_bounces: int = 0
+    con_bounces: int = 0
+    contentions: int = 0
+    wait_min_ns: int = 0
+    wait_max_ns: int = 0
+    wait_total_ns: int = 0
+    parked_ns: int = 0
+    descheduled_ns: int = 0
+    nr_timed: int = 0
+    hold_min_ns: int = 0
+    hold_max_ns: int = 0
+    hold_total_ns: int = 0
+
+    def __add__(self, other: "Side") -> "Side":
+        total = {}
+        for name in (one.name for one in fields(Side)):
+            mine, theirs = getattr(self, name), getattr(other, name)
+            if name.endswith("_max_ns"):
+                total[name] = max(mine, theirs)
+            elif name.endswith("_min_ns"):
+                samples = "contentions" if name.startswith("wait") else "nr_timed"
+                if not getattr(self, samples) or not getattr(other, samples):
+                    total[name] = mine or theirs
+                else:
+                    total[name] = min(mine, theirs)
+            else:
+                total[name] = mine + theirs
+        return Side(**total)
+
+    @property
+    def hold_estimate_ns(self) -> int:
+        """The total hold time; of sampled sections, scaled up to all of them."""
+        return self.hold_total_ns * self.acquisitions // self.nr_timed if self.nr_timed else 0
+
+
+@dataclass(frozen=True)
+class LockClass(Side):
+    """The statistics of one lock class: both sides together, and the read side alone."""
+
+    name: str = ""
+    kind: str = ""
+    write: Side = Side()
+    read: Side = Side()
     wait_hist: tuple[int, ...] = ()
     hold_hist: tuple[int, ...] = ()
     points: tuple[Point, ...] = ()
@@ -80,7 +112,14 @@ def lock_name(native: int) -> str:
     """Name the class of the lock at a native address."""
     number = spinlock_cy.class_of(native)
     names = lockstat_cy.class_names()
-    return names[number][0] if 0 < number < len(names) else f"lock {native:#x}"
+    return names[number][0] if 0 < number < len(names) else "?"
+
+
+def lock_text(native: int) -> str:
+    """Name a lock as reports do: its kernel address and its class."""
+    address = segment_cy.kernel_address_of(native)
+    where = f"{address:08x}" if address else "a lock of the kernel's own"
+    return f"{where} ({lock_name(native)})"
 
 
 def lock_name_at(address: int) -> str:
@@ -89,33 +128,23 @@ def lock_name_at(address: int) -> str:
     return lock_name(native) if native else "no memory"
 
 
-def summed(number: int, cpus: int) -> dict[str, Any]:
-    """Add up the counters of a class over the CPUs; extremes of those that have any."""
-    total: dict[str, Any] = {}
-    for cpu in range(cpus):
-        stats = lockstat_cy.class_stats(cpu, number)
-        if not total:
-            total = stats
-            continue
-        waited, timed = total["contentions"], total["nr_timed"]
-        for name, value in stats.items():
-            if name.endswith("_hist"):
-                total[name] = [a + b for a, b in zip(total[name], value, strict=True)]
-            elif name.endswith("_max_ns"):
-                total[name] = max(total[name], value)
-            elif name.endswith("_min_ns"):
-                mine = waited if name.startswith("wait") else timed
-                theirs = stats["contentions" if name.startswith("wait") else "nr_timed"]
-                if theirs:
-                    total[name] = min(total[name], value) if mine else value
-            else:
-                total[name] += value
+def side(number: int, which: int) -> Side:
+    """Add up the counters of one side of a class over the CPUs."""
+    total = Side()
+    for cpu in range(segment_cy.nr_cpus()):
+        total += Side(**lockstat_cy.class_stats(cpu, number, which))
     return total
+
+
+def histograms(number: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Add up the histograms (waits, hold times) of a class over the CPUs."""
+    each = [lockstat_cy.class_hists(cpu, number) for cpu in range(segment_cy.nr_cpus())]
+    waits, holds = zip(*each, strict=True)
+    return tuple(map(sum, zip(*waits, strict=True))), tuple(map(sum, zip(*holds, strict=True)))
 
 
 def gather(note: str = "") -> LockStat:
     """Read the statistics of every lock class; takes no lock, any process of the machine."""
-    cpus = segment_cy.nr_cpus()
     points: dict[int, list[Point]] = {}
     for number, waiter, holder, nr, wait, parked, descheduled, longest in lockstat_cy.points():
         points.setdefault(number, []).append(
@@ -126,19 +155,23 @@ def gather(note: str = "") -> LockStat:
         )  # fmt: skip
     classes = []
     for number, (name, kind) in enumerate(lockstat_cy.class_names()):
-        total = summed(number, cpus)
-        if not total["acquisitions"] and not total["contentions"]:
+        write, read = side(number, WRITE), side(number, READ)
+        both = write + read
+        if not both.acquisitions and not both.contentions:
             continue
-        total["wait_hist"] = tuple(total["wait_hist"])
-        total["hold_hist"] = tuple(total["hold_hist"])
+        waits, holds = histograms(number)
         mine = sorted(points.get(number, []), key=lambda p: -p.wait_total_ns)
         classes.append(
-            LockClass(name=name, kind=KIND_NAMES[kind], points=tuple(mine), **total)
-        )
+            LockClass(
+                **asdict(both), name=name, kind=KIND_NAMES[kind], write=write, read=read,
+                wait_hist=waits, hold_hist=holds, points=tuple(mine),
+            )
+        )  # fmt: skip
     classes.sort(key=lambda c: (-c.contentions, -c.acquisitions, c.name))
     return LockStat(
-        tuple(classes), lockstat_cy.hold_times_exact(), segment_cy.uptime_ns(), cpus, note
-    )
+        tuple(classes), lockstat_cy.hold_times_exact(), segment_cy.uptime_ns(),
+        segment_cy.nr_cpus(), note,
+    )  # fmt: skip
 
 
 def microseconds(ns: int) -> str:
@@ -155,53 +188,37 @@ def times(nr: int, least: int, most: int, total: int) -> str:
     )
 
 
-def row(name: str, bounces: int, wait: str, acq_bounces: int, hold: str) -> str:
-    """Print one row of lock_stat."""
-    return f"{name:>40} {bounces:14d} {wait} {acq_bounces:14d} {hold}\n"
+def row(name: str, one: Side) -> str:
+    """Print one row: `name` ends with its colon; the total of sampled hold times is scaled."""
+    wait = times(one.contentions, one.wait_min_ns, one.wait_max_ns, one.wait_total_ns)
+    hold = times(one.acquisitions, one.hold_min_ns, one.hold_max_ns, one.hold_estimate_ns)
+    return f"{name:>41}{one.con_bounces:14d} {wait} {one.acq_bounces:14d} {hold}\n"
 
 
 def class_rows(one: LockClass) -> str:
     """Print the rows of a class: one, or write and read apart when it has been read-locked."""
-    if not one.read_acquisitions and not one.read_contentions:
-        return row(
-            f"{one.name}:", one.con_bounces,
-            times(one.contentions, one.wait_min_ns, one.wait_max_ns, one.wait_total_ns),
-            one.acq_bounces, hold_times(one, one.acquisitions),
-        )  # fmt: skip
-    reads, waits = one.read_contentions, one.read_wait_total_ns
-    written = one.contentions - reads
-    return row(
-        f"{one.name}-W:", one.con_bounces,
-        times(written, one.wait_min_ns, one.wait_max_ns, one.wait_total_ns - waits),
-        one.acq_bounces, hold_times(one, one.acquisitions - one.read_acquisitions),
-    ) + row(
-        f"{one.name}-R:", 0,
-        times(reads, one.wait_min_ns if reads else 0, one.wait_max_ns if reads else 0, waits),
-        0, times(one.read_acquisitions, 0, 0, 0),
-    )  # fmt: skip
-
-
-def hold_times(one: LockClass, acquisitions: int) -> str:
-    """Print acquisitions and hold times; the total of sampled ones is scaled up to all."""
-    average = one.hold_total_ns // one.nr_timed if one.nr_timed else 0
-    return times(acquisitions, one.hold_min_ns, one.hold_max_ns, average * acquisitions)
+    name = one.name[:NAME_LENGTH]
+    if not one.read.acquisitions:
+        return row(f"{name}:", one)
+    return row(f"{name}-W:", one.write) + row(f"{name}-R:", one.read)
 
 
 def point_rows(one: LockClass) -> str:
     """Print the places of the waiters, then those of the holders, four of each at most."""
     if not one.points:
         return ""
-    ruler = f"{'-' * len(one.name):>40}\n"
+    name = one.name[:NAME_LENGTH]
+    ruler = f"{'-' * (len(name) + 2 * bool(one.read.acquisitions)):>40}\n"
     text = ""
-    for side in ("waiter", "holder"):
+    for role in ("waiter", "holder"):
         counts: dict[tuple[int, str], int] = {}
         for point in one.points:
-            key = (getattr(point, f"{side}_site"), getattr(point, side))
+            key = (getattr(point, f"{role}_site"), getattr(point, role))
             counts[key] = counts.get(key, 0) + point.contentions
         text += ruler
-        for (site, name), count in list(counts.items())[:POINTS_PER_CLASS]:
+        for (site, place), count in list(counts.items())[:POINTS_PER_CLASS]:
             address = f"[<{site:08x}>]"
-            text += f"{one.name:>40} {count:14d} {address:>29} {name}\n"
+            text += f"{name:>40} {count:14d} {address:>29} {place}\n"
     return text
 
 

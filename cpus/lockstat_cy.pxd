@@ -4,6 +4,7 @@ from cpus.atomic cimport u8, u16, u32, u64
 
 cdef enum:
     NR_CLASSES = 512
+    CLASS_READY = 1        # no owner word: those name a generation from 1 on
     NR_POINTS = 4096       # (class, waiter's site, holder's site) triples
     HIST = 32              # log2 buckets of ns
 
@@ -16,6 +17,9 @@ cdef enum:
     CLASS_RW = 1
     CLASS_SLEEPING = 2     # semaphores, rw semaphores: same statistics
 
+    SIDE_WRITE = 0
+    SIDE_READ = 1
+
     # what happens to what a lock protects when its owner died with it
     RECOVER_NOTHING = 0
     RECOVER_ZONE = 1
@@ -26,11 +30,11 @@ cdef enum:
     RECOVER_WAIT_QUEUE = 6
     NR_RECOVERIES = 16
 
-cdef public struct lock_stat:     # one per class and CPU; written by that CPU only
+cdef public struct lock_side:     # one side of the locks of a class; a plain lock has one
     u64 acquisitions
     u64 acq_bounces
     u64 con_bounces
-    u64 contentions       # waits
+    u64 contentions       # acquisitions after a wait
     u64 wait_min_ns
     u64 wait_max_ns
     u64 wait_total_ns
@@ -40,18 +44,14 @@ cdef public struct lock_stat:     # one per class and CPU; written by that CPU o
     u64 hold_min_ns
     u64 hold_max_ns
     u64 hold_total_ns
-    u64 read_acquisitions
-    u64 read_contentions
-    u64 read_wait_total_ns
+
+cdef public struct lock_stat:     # one per class and CPU; written by that CPU only
+    lock_side sides[2]    # SIDE_*
     u32 wait_hist[32]
     u32 hold_hist[32]
 
 cdef public struct contention_point:
-    u64 key               # class << 56.. hashed with both sites; 0 = free, claimed by cmpxchg
-    u32 class_
-    u32 waiter_site
-    u32 holder_site
-    u32 pad
+    u64 key               # class, waiter's and holder's site (see point_key); 0 = free
     # atomic additions
     u64 nr
     u64 wait_ns
@@ -61,10 +61,9 @@ cdef public struct contention_point:
 
 cdef public struct lock_class:
     char name[48]
-    u32 ready             # 1 when the name is written
+    u32 state             # 0 free, CLASS_READY, else the owner word of who fills it in
     u32 kind              # CLASS_*
     u32 recovery          # RECOVER_*
-    u32 site              # where the lock was initialised, 0 = a lock of the kernel's own
 
 cdef lock_class *lock_classes
 cdef lock_stat *lock_stats                # [nr_cpus][NR_CLASSES]
@@ -79,9 +78,14 @@ cdef void lock_acquired_stat(u16 class_, u32 *last_cpu) noexcept
 cdef void lock_waited_stat(u16 class_, u32 site, u32 holder_site, u64 ns) noexcept
 cdef void lock_held_stat(u16 class_, u64 ns) noexcept
 
-# Helpers of the modules of locks.
-cdef void hold_time_stat(u16 class_, u64 ns) noexcept
+# Helpers of the modules of locks; `side` SIDE_*.
+cdef lock_side *side_of(u16 class_, u32 side) noexcept
+cdef void hold_time_stat(u16 class_, u32 side, u64 ticks) noexcept
 cdef void wait_time_stat(u16 class_, u32 site, u32 holder_site, u64 ns, u64 parked,
-                         u64 descheduled, u32 flags) noexcept
-cdef contention_point *find_point(u16 class_, u32 site, u32 holder_site) noexcept
+                         u64 descheduled, u32 side) noexcept
+cdef void add_hold(u16 class_, u32 side, u64 ns) noexcept
+cdef void fill_class(lock_class *class_, const char *name, u32 kind, u32 recovery) noexcept
+cdef bint claim_class(lock_class *class_) noexcept
+cdef u64 point_key(u16 class_, u32 site, u32 holder_site) noexcept
+cdef contention_point *find_point(u64 key) noexcept
 cdef int log2_bucket(u64 ns) noexcept

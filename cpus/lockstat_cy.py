@@ -17,10 +17,13 @@ from cython.cimports.cpus.atomic import (
     atomic64_cmpxchg,
     atomic64_fetch_add,
     atomic64_load,
+    clock_ticks,
     cpu_relax,
 )
 from cython.cimports.cpus.event_cy import EVENT_CONTENTION, trace_event
-from cython.cimports.cpus.percpu_cy import this_cpu
+from cython.cimports.cpus.kill_cy import KILL_CLASS_CLAIMED, kill_point
+from cython.cimports.cpus.percpu_cy import owner_dead, this_cpu, this_owner
+from cython.cimports.cpus.segment_cy import ticks_to_ns
 from cython.cimports.libc.string import memset, strcmp, strncpy
 
 
@@ -72,17 +75,34 @@ def lock_class_named(name, kind, recovery):
     c: cython.pointer[lock_class]
     for i in range(NR_CLASSES):
         c = cython.address(lock_classes[i])
-        if atomic32_cmpxchg(cython.address(c.ready), 0, 2) == 0:
-            strncpy(c.name, name, 47)
-            c.kind = kind
-            c.recovery = recovery
-            atomic32_store_release(cython.address(c.ready), 1)
+        if claim_class(c):
+            fill_class(c, name, kind, recovery)
             return i
-        while atomic32_load(cython.address(c.ready)) == 2:
-            cpu_relax()
         if strcmp(c.name, name) == 0:
             return i
     return 0
+
+
+def claim_class(class_):
+    """Claim a free entry, or one whose claimer died; false when it is filled in."""
+    state: u32
+    while True:
+        state = atomic32_load(cython.address(class_.state))
+        if state == CLASS_READY:
+            return False
+        if state == 0 or owner_dead(state):
+            if atomic32_cmpxchg(cython.address(class_.state), state, this_owner) == state:
+                return True
+        cpu_relax()
+
+
+def fill_class(class_, name, kind, recovery):
+    """Write an entry that this process has claimed."""
+    strncpy(class_.name, name, 47)
+    class_.kind = kind
+    class_.recovery = recovery
+    kill_point(KILL_CLASS_CLAIMED)
+    atomic32_store_release(cython.address(class_.state), CLASS_READY)
 
 
 def class_named(name: str, kind: int = CLASS_SPIN, recovery: int = RECOVER_NOTHING) -> int:
@@ -96,7 +116,7 @@ def class_names() -> list:
     names: list = []
     i: cython.int
     for i in range(NR_CLASSES):
-        if lock_classes[i].ready != 1:
+        if atomic32_load(cython.address(lock_classes[i].state)) != CLASS_READY:
             break
         names.append((lock_classes[i].name.decode("utf-8", "replace"), lock_classes[i].kind))
     return names
@@ -111,25 +131,35 @@ def log2_bucket(ns):
     return bucket
 
 
-def hold_time_stat(class_, ns):
+def side_of(class_, side):
+    return cython.address(lock_stats[this_cpu.number * NR_CLASSES + class_].sides[side])
+
+
+def hold_time_stat(class_, side, ticks):
+    """Add the hold time of a section that began at `ticks` and ends now."""
+    now: u64 = clock_ticks()
+    # The counters of two host processors may differ by a little.
+    add_hold(class_, side, ticks_to_ns(now - ticks) if now > ticks else 0)
+
+
+def add_hold(class_, side, ns):
     """Add one hold time to the statistics of a class on this CPU."""
-    stat: cython.pointer[lock_stat] = cython.address(
-        lock_stats[this_cpu.number * NR_CLASSES + class_]
-    )
+    stat: cython.pointer[lock_side] = side_of(class_, side)
     if stat.nr_timed == 0 or ns < stat.hold_min_ns:
         stat.hold_min_ns = ns
     if ns > stat.hold_max_ns:
         stat.hold_max_ns = ns
     stat.nr_timed += 1
     stat.hold_total_ns += ns
-    stat.hold_hist[log2_bucket(ns)] += 1
+    lock_stats[this_cpu.number * NR_CLASSES + class_].hold_hist[log2_bucket(ns)] += 1
 
 
-def wait_time_stat(class_, site, holder_site, ns, parked, descheduled, flags):
-    """Add one wait to the statistics of a class on this CPU and to its contention point."""
-    stat: cython.pointer[lock_stat] = cython.address(
-        lock_stats[this_cpu.number * NR_CLASSES + class_]
-    )
+def wait_time_stat(class_, site, holder_site, ns, parked, descheduled, side):
+    """Add one wait to the statistics of a class on this CPU and to its contention point.
+
+    Called with the lock taken at the end of the wait: a wait that is refused is not counted.
+    """
+    stat: cython.pointer[lock_side] = side_of(class_, side)
     if descheduled > ns:
         descheduled = ns
     if stat.contentions == 0 or ns < stat.wait_min_ns:
@@ -140,11 +170,8 @@ def wait_time_stat(class_, site, holder_site, ns, parked, descheduled, flags):
     stat.wait_total_ns += ns
     stat.parked_ns += parked
     stat.descheduled_ns += descheduled
-    stat.wait_hist[log2_bucket(ns)] += 1
-    if flags & 1:
-        stat.read_contentions += 1
-        stat.read_wait_total_ns += ns
-    point: cython.pointer[contention_point] = find_point(class_, site, holder_site)
+    lock_stats[this_cpu.number * NR_CLASSES + class_].wait_hist[log2_bucket(ns)] += 1
+    point: cython.pointer[contention_point] = find_point(point_key(class_, site, holder_site))
     if point != cython.NULL:
         atomic64_fetch_add(cython.address(point.nr), 1)
         atomic64_fetch_add(cython.address(point.wait_ns), ns)
@@ -157,11 +184,17 @@ def wait_time_stat(class_, site, holder_site, ns, parked, descheduled, flags):
     )
 
 
-def find_point(class_, site, holder_site):
+def point_key(class_, site, holder_site):
+    """Pack what a contention point is about into its key, so that one store makes it whole."""
+    return (
+        (cython.cast(u64, class_ + 1) << 48)
+        | (cython.cast(u64, site & 0xFFFFFF) << 24)
+        | (holder_site & 0xFFFFFF)
+    )
+
+
+def find_point(key):
     """Return the counters of a (class, waiter, holder) triple; NULL when the table is full."""
-    key: u64 = (
-        (cython.cast(u64, class_) << 48) | (cython.cast(u64, site) << 24) | holder_site
-    ) + 1
     n: u64 = ((key * cython.cast(u64, 0x9E3779B97F4A7C15)) >> 40) & (NR_POINTS - 1)
     _tries: cython.int
     held: u64
@@ -171,21 +204,14 @@ def find_point(class_, site, holder_site):
         held = atomic64_load(cython.address(point.key))
         if held == 0:
             held = atomic64_cmpxchg(cython.address(point.key), 0, key)
-            if held == 0:
-                point.class_ = class_
-                point.waiter_site = site
-                point.holder_site = holder_site
-                return point
-        if held == key:
+        if held == 0 or held == key:
             return point
         n = (n + 1) & (NR_POINTS - 1)
     return cython.NULL
 
 
 def lock_acquired_stat(class_, last_cpu):
-    stat: cython.pointer[lock_stat] = cython.address(
-        lock_stats[this_cpu.number * NR_CLASSES + class_]
-    )
+    stat: cython.pointer[lock_side] = side_of(class_, SIDE_WRITE)
     stat.acquisitions += 1
     if last_cpu[0] != this_cpu.number + 1:
         stat.acq_bounces += last_cpu[0] != 0
@@ -193,28 +219,33 @@ def lock_acquired_stat(class_, last_cpu):
 
 
 def lock_waited_stat(class_, site, holder_site, ns):
-    wait_time_stat(class_, site, holder_site, ns, 0, 0, 0)
+    wait_time_stat(class_, site, holder_site, ns, 0, 0, SIDE_WRITE)
 
 
 def lock_held_stat(class_, ns):
-    hold_time_stat(class_, ns)
+    add_hold(class_, SIDE_WRITE, ns)
 
 
 FIELDS = (
     "acquisitions", "acq_bounces", "con_bounces", "contentions", "wait_min_ns", "wait_max_ns",
     "wait_total_ns", "parked_ns", "descheduled_ns", "nr_timed", "hold_min_ns", "hold_max_ns",
-    "hold_total_ns", "read_acquisitions", "read_contentions", "read_wait_total_ns",
+    "hold_total_ns",
 )  # fmt: skip
 
 
-def class_stats(cpu: int, number: int) -> dict:
-    """Return the counters of a lock class on one CPU, by the names of lock_stat's fields."""
+def class_stats(cpu: int, number: int, side: int) -> dict:
+    """Return the counters of one side of a lock class on one CPU, by their names."""
+    words: cython.pointer[u64] = cython.cast(
+        cython.pointer[u64],
+        cython.address(lock_stats[cpu * NR_CLASSES + number].sides[side]),
+    )
+    return {FIELDS[i]: words[i] for i in range(13)}
+
+
+def class_hists(cpu: int, number: int) -> tuple:
+    """Return the log2 histograms (waits, hold times) of a class on one CPU."""
     stat: cython.pointer[lock_stat] = cython.address(lock_stats[cpu * NR_CLASSES + number])
-    words: cython.pointer[u64] = cython.cast(cython.pointer[u64], stat)
-    result = {FIELDS[i]: words[i] for i in range(16)}
-    result["wait_hist"] = [stat.wait_hist[i] for i in range(HIST)]
-    result["hold_hist"] = [stat.hold_hist[i] for i in range(HIST)]
-    return result
+    return list(stat.wait_hist), list(stat.hold_hist)
 
 
 def points() -> list:
@@ -227,8 +258,8 @@ def points() -> list:
         if p.nr != 0:
             result.append(
                 (
-                    p.class_, p.waiter_site, p.holder_site, p.nr, p.wait_ns, p.parked_ns,
-                    p.descheduled_ns, p.max_ns,
+                    (p.key >> 48) - 1, (p.key >> 24) & 0xFFFFFF, p.key & 0xFFFFFF,
+                    p.nr, p.wait_ns, p.parked_ns, p.descheduled_ns, p.max_ns,
                 )
             )  # fmt: skip
     return result
@@ -236,6 +267,12 @@ def points() -> list:
 
 def clear_stats() -> None:
     """Zero every counter; what is counted meanwhile may survive, as in Linux."""
+    i: cython.int
     n: u64 = segment_cy.header.nr_cpus
+    p: cython.pointer[contention_point]
     memset(lock_stats, 0, n * NR_CLASSES * cython.sizeof(lock_stat))
-    memset(contention_points, 0, NR_POINTS * cython.sizeof(contention_point))
+    # The keys stay: somebody may be adding to a point that he has just found.
+    for i in range(NR_POINTS):
+        p = cython.address(contention_points[i])
+        p.nr = 0
+        p.wait_ns = p.parked_ns = p.descheduled_ns = p.max_ns = 0

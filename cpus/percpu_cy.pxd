@@ -42,7 +42,8 @@ cdef enum:
 cdef public struct held_lock:
     u64 lock              # native address of the lock word's struct
     u32 site              # where it was taken
-    u32 flags             # 1 = read side of an rwlock
+    u32 flags             # 0 a spinlock, else the side of an rwlock: 1 read, 2 write
+    u64 taken             # clock_ticks() when it was taken, if this section is timed, else 0
 
 cdef public struct process_slot:
     # the gate: written by the process itself, read by handlers (pairs with cpu_area.pending)
@@ -54,10 +55,11 @@ cdef public struct process_slot:
     u64 waiting_lock      # native address of the lock that it waits for
     u64 parked            # native address of the futex word that it sleeps on
     u32 waiting_site
-    u32 waiting_flags     # 1 = wants the read side
+    u32 waiting_flags     # which side it wants, as held_lock.flags
     u32 nr_held
     u32 nr_stack
     u64 wait_seq          # waits ever begun: a deadlock search compares it
+    u64 waiting_since     # clock_ns() at which the wait began
     held_lock held[48]
     u32 stack[16]         # call sites when it began to park, innermost first
     # written by the monitor

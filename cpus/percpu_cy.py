@@ -30,6 +30,8 @@ from cython.cimports.cpus.atomic import (
     atomic64_store,
     atomic64_store_release,
     atomic64_xchg,
+    clock_ns,
+    clock_ticks,
     compiler_barrier,
     cpu_relax,
     futex_wait,
@@ -46,7 +48,7 @@ from cython.cimports.cpus.kill_cy import (
     KILL_STANDING_STILL,
     kill_point,
 )
-from cython.cimports.cpus.segment_cy import machine_ns
+from cython.cimports.cpus.segment_cy import machine_ns, ticks_to_ns
 from cython.cimports.libc.string import strncpy
 from cython.cimports.posix.unistd import usleep
 
@@ -99,6 +101,8 @@ def take_slot(slot: int, kind: int, name: str, cpu: int = 0) -> None:
     s.interrupted = 0
     s.counted_cpu = 0
     s.saved_preempt = 0
+    s.pid = 0
+    s.nr_stack = 0
     s.waiting_lock = 0
     s.parked = 0
     s.nr_held = 0
@@ -242,6 +246,7 @@ def stand_still():
         pending = atomic64_load(cython.address(this_cpu.pending))
         if (pending ^ pending_ignored) & PENDING_HANDLERS == 0:
             this_cpu.nr_calls_interrupted += 1
+            this_process.nr_stack = 0
             return
 
 
@@ -690,8 +695,13 @@ def slot_info(slot: int) -> dict:
         "counted_cpu": s.counted_cpu,
         "waiting_lock": s.waiting_lock,
         "waiting_site": s.waiting_site,
+        "waiting_ns": clock_ns() - s.waiting_since if s.waiting_lock != 0 else 0,
         "held": [
             (s.held[i].lock, s.held[i].site, s.held[i].flags)
+            for i in range(min(s.nr_held, 48))
+        ],
+        "held_ns": [
+            ticks_to_ns(clock_ticks() - s.held[i].taken) if s.held[i].taken != 0 else 0
             for i in range(min(s.nr_held, 48))
         ],
         "stack": [s.stack[i] for i in range(min(s.nr_stack, 16))],

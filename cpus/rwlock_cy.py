@@ -1,4 +1,14 @@
-"""Rwlocks: many readers or one writer; readers go first, as in Linux 2.4."""
+"""Rwlocks: many readers or one writer; readers go first, as in Linux 2.4.
+
+Who reads is said by the lists of held locks of the live processes: a reader notes the lock
+there, counts itself in `nr_readers`, then looks at the word; a writer takes the word, then
+looks at `nr_readers`. The count is changed inside the time in which the list names the lock,
+so it is never too small, and 0 means that nobody reads. A reader that was killed leaves it too
+large: then the writer looks at the lists, and what dead processes had noted does not count.
+
+A writer that finds readers gives the word back before it waits: a handler or a recursive
+reader must come in.
+"""
 
 import cython
 from cython.cimports.cpus.atomic import (
@@ -7,22 +17,28 @@ from cython.cimports.cpus.atomic import (
     atomic32_fetch_sub,
     atomic32_load,
     atomic32_xchg,
-    atomic64_xchg,
     clock_ns,
     clock_ticks,
     cpu_relax,
-    futex_wait,
     futex_wake,
+    likely,
     unlikely,
 )
-from cython.cimports.cpus.callsite_cy import stack_sites
-from cython.cimports.cpus.deadlock_cy import find_deadlock
+from cython.cimports.cpus.deadlock_cy import closes_cycle, note_own_cycle, reads
+from cython.cimports.cpus.kill_cy import (
+    KILL_READ_LEAVING,
+    KILL_READ_NOTED,
+    KILL_WRITE_TAKEN,
+    kill_point,
+)
 from cython.cimports.cpus.lockstat_cy import (
-    NR_CLASSES,
+    SIDE_READ,
+    SIDE_WRITE,
     STAT_EXACT,
+    STAT_OFF,
     hold_time_stat,
-    lock_stat,
-    lock_stats,
+    lock_side,
+    side_of,
     stat_level,
     wait_time_stat,
 )
@@ -30,18 +46,28 @@ from cython.cimports.cpus.percpu_cy import (
     HELD_LOCKS,
     NR_SLOTS,
     SLOT_LIVE,
-    leave,
     owner_dead,
     process_slot,
     process_slots,
-    stand_still_point,
     this_cpu,
     this_owner,
     this_process,
 )
-from cython.cimports.cpus.segment_cy import ticks_to_ns
 from cython.cimports.cpus.spinlock_cy import LOCK_MAGIC, forget_held, note_held
-from cython.cimports.cpus.waiting_cy import WAITERS, begin_wait, check_signals, end_wait, park
+from cython.cimports.cpus.waiting_cy import (
+    SPIN_TURNS,
+    WAIT_READ,
+    WAIT_WRITE,
+    WAITERS,
+    begin_wait,
+    end_wait,
+    lock_wait,
+    park,
+    park_on_word,
+    report_takeover,
+    time_to_search,
+    wait_point,
+)
 from cython.cimports.libc.string import memset
 
 
@@ -52,183 +78,221 @@ def rwlock_init(lock, class_):
 
 
 def read_acquire(lock, site):
+    taken: u64 = 0
+    if unlikely(this_process.nr_held >= HELD_LOCKS):
+        return -3
     this_cpu.preempt_count += 1
-    note_held(cython.cast(u64, lock), site, 1)
-    atomic32_fetch_add(cython.address(lock.nr_readers), 1)  # pairs with the writer's exchange
-    if unlikely(atomic32_load(cython.address(lock.word)) != 0):
-        if rw_slowpath(lock, site, 1) < 0:
-            forget_held(cython.cast(u64, lock))
+    if unlikely(not enter_readers(lock, site)):
+        if read_slowpath(lock, site) < 0:
             this_cpu.preempt_count -= 1
             return -1
     lock.last_reader_site = site
-    stat: cython.pointer[lock_stat] = cython.address(
-        lock_stats[this_cpu.number * NR_CLASSES + lock.class_]
-    )
-    stat.acquisitions += 1
-    stat.read_acquisitions += 1
+    count_side(lock, SIDE_READ, cython.address(taken))
+    this_process.held[this_process.nr_held - 1].taken = taken
     return 0
 
 
+def enter_readers(lock, site):
+    """Note and count this process as a reader; false when a writer has the word."""
+    note_held(cython.cast(u64, lock), site, WAIT_READ, 0)
+    kill_point(KILL_READ_NOTED)
+    atomic32_fetch_add(cython.address(lock.nr_readers), 1)  # pairs with take_word
+    return atomic32_load(cython.address(lock.word)) == 0
+
+
+def leave_readers(lock):
+    """Undo enter_readers, and wake a writer that waits for it."""
+    kill_point(KILL_READ_LEAVING)
+    atomic32_fetch_sub(cython.address(lock.nr_readers), 1)  # pairs with wait_for_readers
+    if unlikely(atomic32_load(cython.address(lock.awaited)) != 0):
+        atomic32_xchg(cython.address(lock.awaited), 0)
+        futex_wake(cython.address(lock.awaited), 64)
+
+
 def read_release(lock):
-    forget_held(cython.cast(u64, lock))
-    if atomic32_fetch_sub(cython.address(lock.nr_readers), 1) == 1:
-        futex_wake(cython.address(lock.nr_readers), 64)
+    taken: u64 = forget_held(cython.cast(u64, lock))
+    if unlikely(taken != 0):
+        hold_time_stat(lock.class_, SIDE_READ, taken)
+    leave_readers(lock)
     this_cpu.preempt_count -= 1
 
 
-def write_acquire(lock, site):
-    this_cpu.preempt_count += 1
-    if (
-        atomic32_cmpxchg(cython.address(lock.word), 0, this_owner) != 0
-        or atomic32_load(cython.address(lock.nr_readers)) != 0
-    ):
-        if rw_slowpath(lock, site, 2) < 0:
-            this_cpu.preempt_count -= 1
-            return -1
-    stat: cython.pointer[lock_stat] = cython.address(
-        lock_stats[this_cpu.number * NR_CLASSES + lock.class_]
-    )
+def count_side(lock, side, acquired):
+    """Count an acquisition; `*acquired` becomes the clock when the section is timed."""
+    level: u64 = stat_level[0]
+    stat: cython.pointer[lock_side] = side_of(lock.class_, side)
+    acquired[0] = 0
+    if level == STAT_OFF:
+        return
     stat.acquisitions += 1
     if lock.last_cpu != this_cpu.number + 1:
         stat.acq_bounces += lock.last_cpu != 0
         lock.last_cpu = cython.cast(u32, this_cpu.number) + 1
-    lock.site = site
-    lock.acquired = (
-        clock_ticks() if stat.acquisitions & 15 == 0 or stat_level[0] == STAT_EXACT else 0
-    )
-    note_held(cython.cast(u64, lock), site, 2)
+    if stat.acquisitions & 15 == 0 or level == STAT_EXACT:
+        acquired[0] = clock_ticks()
+
+
+def write_acquire(lock, site):
+    this_cpu.preempt_count += 1
+    if unlikely(not take_word(lock)):
+        if write_slowpath(lock, site) < 0:
+            this_cpu.preempt_count -= 1
+            return -1
+    write_acquired(lock, site)
     return 0
+
+
+def write_trylock(lock, site):
+    if not take_word(lock):
+        return False
+    this_cpu.preempt_count += 1
+    write_acquired(lock, site)
+    return True
+
+
+def write_acquired(lock, site):
+    """Count the acquisition; called by the new owner."""
+    lock.site = site
+    count_side(lock, SIDE_WRITE, cython.address(lock.acquired))
+    note_held(cython.cast(u64, lock), site, WAIT_WRITE, lock.acquired)
 
 
 def write_release(lock):
-    if lock.acquired != 0:
-        hold_time_stat(lock.class_, ticks_to_ns(clock_ticks() - lock.acquired))
+    if unlikely(lock.acquired != 0):
+        hold_time_stat(lock.class_, SIDE_WRITE, lock.acquired)
     forget_held(cython.cast(u64, lock))
-    if atomic32_xchg(cython.address(lock.word), 0) & WAITERS:
-        futex_wake(cython.address(lock.word), 64)
+    give_word_back(lock)
     this_cpu.preempt_count -= 1
 
 
-def try_write(lock):
-    """Take the write side if nobody has either side; readers go first, as in Linux 2.4."""
+def take_word(lock):
+    """Take the write side if nobody has either side."""
     word: u32 = atomic32_load(cython.address(lock.word))
-    mine: cython.bint = word & ~cython.cast(u32, WAITERS) == this_owner
-    if not mine:
-        if word & ~cython.cast(u32, WAITERS) != 0 and not owner_dead(word):
-            return False
-        if (
-            atomic32_cmpxchg(cython.address(lock.word), word, this_owner | (word & WAITERS))
-            != word
-        ):
-            return False
-    if atomic32_load(cython.address(lock.nr_readers)) == 0:
+    if word & ~cython.cast(u32, WAITERS) != 0 and not owner_dead(word):
+        return False
+    if (
+        atomic32_cmpxchg(cython.address(lock.word), word, this_owner | (word & WAITERS))
+        != word
+    ):
+        return False
+    if unlikely(word & ~cython.cast(u32, WAITERS) != 0):
+        report_takeover(lock.class_, word)
+    kill_point(KILL_WRITE_TAKEN)
+    if likely(
+        atomic32_load(cython.address(lock.nr_readers)) == 0
+        or reader_inside(lock) == cython.NULL
+    ):
         return True
-    if atomic32_xchg(cython.address(lock.word), 0) & WAITERS:
-        futex_wake(cython.address(lock.word), 64)
+    give_word_back(lock)
     return False
 
 
-def rw_slowpath(lock, site, flags):
-    """Wait for one side: `flags` 1 read (counted and on the held list already), 2 write."""
-    start: u64 = clock_ns()
-    holder_site: u32 = lock.site if lock.word != 0 else lock.last_reader_site
-    parked: u64 = 0
-    descheduled: u64 = 0
-    word: u32
-    readers: u32
-    turns: cython.int = 0
-    if flags == 1:
-        read_back_out(lock)
+def give_word_back(lock):
+    """Free the word and wake all who are parked on it: readers may go on together."""
+    if unlikely(atomic32_xchg(cython.address(lock.word), 0) & WAITERS):
+        futex_wake(cython.address(lock.word), 64)
+
+
+def reader_inside(lock):
+    """Return a live process that reads, or is about to see that it may not; else NULL."""
+    i: cython.int
+    s: cython.pointer[process_slot]
+    for i in range(NR_SLOTS):
+        s = cython.address(process_slots[i])
+        if atomic32_load(cython.address(s.state)) == SLOT_LIVE and reads(
+            s, cython.cast(u64, lock)
+        ):
+            return s
+    return cython.NULL
+
+
+def read_slowpath(lock, site):
+    """Wait until no writer has the lock. Returns 0 as a reader, or -1 without."""
+    w: lock_wait
+    writer_site: u32 = lock.site
+    forget_held(cython.cast(u64, lock))
+    leave_readers(lock)
     if atomic32_load(cython.address(lock.word)) & ~cython.cast(u32, WAITERS) == this_owner:
-        if flags == 1 or reader_of_own(lock):
-            return -1
-    begin_wait(cython.cast(u64, lock), site, flags)
+        note_own_cycle(cython.cast(u64, lock))
+        return -1
+    if lock.last_cpu != this_cpu.number + 1:
+        side_of(lock.class_, SIDE_READ).con_bounces += 1
+    begin_wait(cython.address(w), cython.cast(u64, lock), site, writer_site, WAIT_READ)
     while True:
-        if flags == 2 and try_write(lock):
-            break
-        word = atomic32_load(cython.address(lock.word))
-        if flags == 1 and (word & ~cython.cast(u32, WAITERS) == 0 or owner_dead(word)):
-            if word & ~cython.cast(u32, WAITERS) != 0:
-                atomic32_cmpxchg(cython.address(lock.word), word, 0)
-            atomic32_fetch_add(cython.address(lock.nr_readers), 1)
-            if atomic32_load(cython.address(lock.word)) == 0:
-                break
-            read_back_out(lock)
-        stand_still_point()
-        cpu_relax()
-        turns += 1
-        if turns < 200:
-            continue
-        if turns == 200:
-            this_process.nr_stack = stack_sites(this_process.stack, 16)
-        if turns & 15 == 15 and find_deadlock():
-            end_wait()
+        if wait_for_word(lock, cython.address(w)) < 0:
             return -1
-        word = atomic32_load(cython.address(lock.word))
-        readers = atomic32_load(cython.address(lock.nr_readers))
-        if word & ~cython.cast(u32, WAITERS) != 0:
-            park(
-                cython.address(lock.word),
-                word,
-                cython.address(parked),
-                cython.address(descheduled),
-                1000000,
-            )
-        elif flags == 2 and readers != 0:
-            park_for_readers(lock, readers, cython.address(parked))
+        if enter_readers(lock, site):
+            break
+        forget_held(cython.cast(u64, lock))
+        leave_readers(lock)
     end_wait()
     wait_time_stat(
-        lock.class_, site, holder_site, clock_ns() - start, parked, descheduled, flags
+        lock.class_, site, w.holder_site, clock_ns() - w.start, w.parked, w.descheduled, 1
     )
     return 0
 
 
-def read_back_out(lock):
-    """Uncount a reader that met a writer."""
-    if atomic32_fetch_sub(cython.address(lock.nr_readers), 1) == 1:
-        futex_wake(cython.address(lock.nr_readers), 64)
+def write_slowpath(lock, site):
+    """Wait until nobody has the lock. Returns 0 with the word taken, or -1 without."""
+    w: lock_wait
+    holder_site: u32 = lock.site if lock.word != 0 else lock.last_reader_site
+    if atomic32_load(cython.address(lock.word)) & ~cython.cast(
+        u32, WAITERS
+    ) == this_owner or reads(this_process, cython.cast(u64, lock)):
+        note_own_cycle(cython.cast(u64, lock))
+        return -1
+    if lock.last_cpu != this_cpu.number + 1:
+        side_of(lock.class_, SIDE_WRITE).con_bounces += 1
+    begin_wait(cython.address(w), cython.cast(u64, lock), site, holder_site, WAIT_WRITE)
+    while not take_word(lock):
+        if (
+            wait_for_word(lock, cython.address(w)) < 0
+            or wait_for_readers(lock, cython.address(w)) < 0
+        ):
+            return -1
+    end_wait()
+    wait_time_stat(
+        lock.class_, site, w.holder_site, clock_ns() - w.start, w.parked, w.descheduled, 0
+    )
+    return 0
 
 
-def reader_of_own(lock):
-    """Whether this process itself holds the read side (a writer would wait for ever)."""
-    k: u32
-    n: u32 = this_process.nr_held if this_process.nr_held < HELD_LOCKS else HELD_LOCKS
-    for k in range(n):
-        if this_process.held[k].lock == cython.cast(u64, lock):
-            return True
-    return False
+def wait_for_word(lock, w):
+    """Wait until no live writer has the word. Returns 0, or -1 when that closes a cycle."""
+    word: u32
+    turns: cython.int = 0
+    while True:
+        word = atomic32_load(cython.address(lock.word))
+        if word & ~cython.cast(u32, WAITERS) == 0:
+            return 0
+        wait_point(w, cython.address(lock.word))
+        cpu_relax()
+        turns += 1
+        if turns % SPIN_TURNS != 0:
+            continue
+        if owner_dead(word):
+            if atomic32_cmpxchg(cython.address(lock.word), word, 0) == word:
+                report_takeover(lock.class_, word)
+                futex_wake(cython.address(lock.word), 64)
+            continue
+        if time_to_search(w) and closes_cycle(w):
+            return -1
+        park_on_word(w, cython.address(lock.word), word)
 
 
-def park_for_readers(lock, readers, parked):
-    """Sleep until the readers change; then count anew those that died."""
-    start: u64 = clock_ns()
-    if this_cpu.irqs_off == 0:
-        leave()
-        futex_wait(cython.address(lock.nr_readers), readers, 1000000)
-        check_signals()
-        atomic64_xchg(cython.address(this_process.inside), 1)
-    else:
-        futex_wait(cython.address(lock.nr_readers), readers, 1000000)
-    parked[0] += clock_ns() - start
-    stand_still_point()
-    if atomic32_load(cython.address(lock.nr_readers)) == readers:
-        forget_dead_readers(lock, readers)
-
-
-def forget_dead_readers(lock, readers):
-    """Uncount readers whose process died: what live processes say they hold is the truth."""
-    k: u32
-    i: cython.int
-    dead: u32 = 0
-    s: cython.pointer[process_slot]
-    for i in range(NR_SLOTS):
-        s = cython.address(process_slots[i])
-        if s.state != 0 and s.state != SLOT_LIVE:
-            for k in range(s.nr_held if s.nr_held < HELD_LOCKS else HELD_LOCKS):
-                if s.held[k].lock == cython.cast(u64, lock) and s.held[k].flags == 1:
-                    s.held[k].lock = 0
-                    dead += 1
-    if dead != 0:
-        atomic32_cmpxchg(
-            cython.address(lock.nr_readers), readers, readers - dead if dead < readers else 0
-        )
+def wait_for_readers(lock, w):
+    """Wait until a reader has left. Returns 0, or -1 when that closes a cycle."""
+    turns: cython.int
+    reader: cython.pointer[process_slot]
+    for turns in range(SPIN_TURNS):
+        if turns & 15 == 0 and reader_inside(lock) == cython.NULL:
+            return 0
+        wait_point(w, cython.address(lock.awaited))
+        cpu_relax()
+    if time_to_search(w) and closes_cycle(w):
+        return -1
+    atomic32_xchg(cython.address(lock.awaited), 1)
+    reader = reader_inside(lock)
+    if reader != cython.NULL:
+        park(w, cython.address(lock.awaited), 1, reader, 1000000)
+    return 0

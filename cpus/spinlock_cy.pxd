@@ -7,7 +7,7 @@ from cpus.lockstat_cy cimport (
     RECOVER_WAIT_QUEUE, RECOVER_ZONE, lock_acquired_stat,
     lock_class_named, lock_held_stat, lock_waited_stat,
 )
-from cpus.waiting_cy cimport WAITERS
+from cpus.waiting_cy cimport WAITERS, lock_wait
 
 cdef enum:
     LOCK_MAGIC = 0x5eed
@@ -43,7 +43,13 @@ cdef void register_recovery(u32 recovery, recover_hook hook) noexcept
 
 # Helpers of the modules of locks.
 cdef int spin_lock_slowpath(spinlock *lock, u32 site) noexcept
+cdef u32 spin_for(spinlock *lock, lock_wait *w) noexcept
 cdef void spin_acquired(spinlock *lock, u32 site) noexcept
-cdef void note_held(u64 lock, u32 site, u32 flags) noexcept
-cdef void forget_held(u64 lock) noexcept
+cdef bint take_dead(spinlock *lock, u32 word, u32 site) noexcept
 cdef void take_over(spinlock *lock, u32 word) noexcept
+cdef void wait_counted(spinlock *lock, lock_wait *w) noexcept
+# The list of held locks: an entry is whole before `nr_held` names it, and moves towards the
+# oldest only. `taken` as in held_lock; forget_held returns that of the entry.
+cdef void note_held(u64 lock, u32 site, u32 flags, u64 taken) noexcept
+cdef u64 forget_held(u64 lock) noexcept
+cdef u64 forget_deeper(u64 lock) noexcept

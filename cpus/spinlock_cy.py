@@ -22,6 +22,7 @@ from cython.cimports.cpus.atomic import (
     atomic32_xchg,
     atomic64_load,
     atomic64_store,
+    atomic64_store_release,
     clock_ns,
     clock_ticks,
     cpu_relax,
@@ -29,40 +30,42 @@ from cython.cimports.cpus.atomic import (
     likely,
     unlikely,
 )
-from cython.cimports.cpus.callsite_cy import stack_sites
-from cython.cimports.cpus.deadlock_cy import find_deadlock
-from cython.cimports.cpus.kill_cy import (
-    KILL_LOCK_RELEASING,
-    KILL_LOCK_TAKEN,
-    kill_point,
-)
+from cython.cimports.cpus.deadlock_cy import closes_cycle, note_own_cycle
+from cython.cimports.cpus.kill_cy import KILL_LOCK_RELEASING, KILL_LOCK_TAKEN, kill_point
 from cython.cimports.cpus.lockstat_cy import (
     NR_CLASSES,
+    SIDE_WRITE,
     STAT_EXACT,
     STAT_OFF,
     hold_time_stat,
     lock_classes,
-    lock_stat,
+    lock_side,
     lock_stats,
+    side_of,
     stat_level,
     wait_time_stat,
 )
 from cython.cimports.cpus.percpu_cy import (
     HELD_LOCKS,
+    held_lock,
     irq_restore,
     owner_dead,
-    stand_still_point,
     this_cpu,
     this_owner,
     this_process,
 )
-from cython.cimports.cpus.segment_cy import ticks_to_ns
 from cython.cimports.cpus.waiting_cy import (
+    SPIN_TURNS,
+    WAIT_SPIN,
     WAITERS,
     begin_wait,
     end_wait,
-    park,
+    hand_on,
+    lock_wait,
+    park_on_word,
     report_takeover,
+    time_to_search,
+    wait_point,
 )
 
 from cpus import deadlock_cy, lockstat_cy, waiting_cy
@@ -96,34 +99,57 @@ def spinlock_init(lock, class_):
     atomic32_store_release(cython.address(lock.word), 0)
 
 
-def note_held(lock, site, flags):
-    """Put a lock on this process's list of held locks."""
+def note_held(lock, site, flags, taken):
     n: u32 = this_process.nr_held
+    entry: cython.pointer[held_lock]
     if likely(n < HELD_LOCKS):
-        this_process.held[n].lock = lock
-        this_process.held[n].site = site
-        this_process.held[n].flags = flags
-    this_process.nr_held = n + 1
+        entry = cython.address(this_process.held[n])
+        entry.site = site
+        entry.flags = flags
+        entry.taken = taken
+        atomic64_store_release(cython.address(entry.lock), lock)
+    atomic32_store_release(cython.address(this_process.nr_held), n + 1)
 
 
 def forget_held(lock):
-    """Take a lock off this process's list; nearly always it is the last."""
     n: u32 = this_process.nr_held
-    i: u32
     if likely(n != 0 and n <= HELD_LOCKS and this_process.held[n - 1].lock == lock):
-        this_process.nr_held = n - 1
-        return
-    if n == 0:
-        return
-    i = n if n < HELD_LOCKS else HELD_LOCKS
-    while i > 0:
+        atomic32_store_release(cython.address(this_process.nr_held), n - 1)
+        return this_process.held[n - 1].taken
+    return forget_deeper(lock)
+
+
+def forget_deeper(lock):
+    """Take a lock that is not the newest off the list.
+
+    Those beyond HELD_LOCKS have no entry; one without a lock stands for any of them.
+    """
+    n: u32 = this_process.nr_held
+    last: u32 = n if n < HELD_LOCKS else HELD_LOCKS
+    i: u32 = last
+    taken: u64 = 0
+    entry: cython.pointer[held_lock]
+    while i != 0 and this_process.held[i - 1].lock != lock:
         i -= 1
-        if this_process.held[i].lock == lock:
-            while i + 1 < n and i + 1 < HELD_LOCKS:
-                this_process.held[i] = this_process.held[i + 1]
-                i += 1
-            this_process.nr_held = n - 1
-            return
+    if i == 0 and n <= HELD_LOCKS:
+        i = last
+        while i != 0 and this_process.held[i - 1].lock != 0:
+            i -= 1
+        if i == 0:
+            return 0
+    if i != 0:
+        taken = this_process.held[i - 1].taken
+        while i < last:
+            entry = cython.address(this_process.held[i])
+            this_process.held[i - 1].site = entry.site
+            this_process.held[i - 1].flags = entry.flags
+            this_process.held[i - 1].taken = entry.taken
+            atomic64_store_release(cython.address(this_process.held[i - 1].lock), entry.lock)
+            i += 1
+        if n > HELD_LOCKS:
+            this_process.held[HELD_LOCKS - 1].lock = 0
+    atomic32_store_release(cython.address(this_process.nr_held), n - 1)
+    return taken
 
 
 def spin_acquire(lock, site):
@@ -139,18 +165,20 @@ def spin_acquire(lock, site):
 def spin_acquired(lock, site):
     """Count the acquisition; called by the new owner."""
     level: u64 = stat_level[0]
-    stat: cython.pointer[lock_stat]
+    stat: cython.pointer[lock_side]
     lock.site = site
     lock.acquired = 0
     if likely(level != STAT_OFF):
-        stat = cython.address(lock_stats[this_cpu.number * NR_CLASSES + lock.class_])
+        stat = cython.address(
+            lock_stats[this_cpu.number * NR_CLASSES + lock.class_].sides[SIDE_WRITE]
+        )
         stat.acquisitions += 1
         if lock.last_cpu != this_cpu.number + 1:
             stat.acq_bounces += lock.last_cpu != 0
             lock.last_cpu = cython.cast(u32, this_cpu.number) + 1
         if stat.acquisitions & 15 == 0 or level == STAT_EXACT:
             lock.acquired = clock_ticks()
-    note_held(cython.cast(u64, lock), site, 0)
+    note_held(cython.cast(u64, lock), site, WAIT_SPIN, lock.acquired)
 
 
 def raw_spin_lock(lock, site):
@@ -158,16 +186,27 @@ def raw_spin_lock(lock, site):
 
 
 def raw_spin_trylock(lock, site):
-    if atomic32_cmpxchg(cython.address(lock.word), 0, this_owner) != 0:
+    word: u32 = atomic32_cmpxchg(cython.address(lock.word), 0, this_owner)
+    if word != 0:
+        return owner_dead(word) and take_dead(lock, word, site)
+    this_cpu.preempt_count += 1
+    spin_acquired(lock, site)
+    return True
+
+
+def take_dead(lock, word, site):
+    """Take a lock over from an owner that died, if nobody else does."""
+    if atomic32_cmpxchg(cython.address(lock.word), word, this_owner | WAITERS) != word:
         return False
     this_cpu.preempt_count += 1
+    take_over(lock, word)
     spin_acquired(lock, site)
     return True
 
 
 def raw_spin_unlock(lock):
     if unlikely(lock.acquired != 0):
-        hold_time_stat(lock.class_, ticks_to_ns(clock_ticks() - lock.acquired))
+        hold_time_stat(lock.class_, SIDE_WRITE, lock.acquired)
     forget_held(cython.cast(u64, lock))
     if unlikely(lock.word & WAITERS):
         kill_point(KILL_LOCK_RELEASING)
@@ -189,81 +228,80 @@ def raw_spin_unlock_irqrestore(lock, flags):
 
 
 def spin_lock_slowpath(lock, site):
-    start: u64 = clock_ns()
+    """Wait for the lock. Returns 0 with the word taken, or -1 without."""
+    w: lock_wait
     word: u32 = atomic32_load(cython.address(lock.word))
-    holder_site: u32 = lock.site
-    waiters: u32 = 0
-    parked: u64 = 0
-    descheduled: u64 = 0
-    parks: cython.int = 0
-    _i: cython.int
     if word & ~cython.cast(u32, WAITERS) == this_owner:
+        note_own_cycle(cython.cast(u64, lock))
         return -1
     if lock.last_cpu != this_cpu.number + 1:
-        lock_stats[this_cpu.number * NR_CLASSES + lock.class_].con_bounces += 1
-    begin_wait(cython.cast(u64, lock), site, 0)
+        side_of(lock.class_, SIDE_WRITE).con_bounces += 1
+    begin_wait(cython.address(w), cython.cast(u64, lock), site, lock.site, WAIT_SPIN)
     while True:
-        for _i in range(200):
+        word = spin_for(lock, cython.address(w))
+        if word == 0:
+            kill_point(KILL_LOCK_TAKEN)
+            end_wait()
+            wait_counted(lock, cython.address(w))
+            return 0
+        if owner_dead(word):
+            if atomic32_cmpxchg(cython.address(lock.word), word, this_owner | WAITERS) == word:
+                end_wait()
+                wait_counted(lock, cython.address(w))
+                take_over(lock, word)
+                return 0
+            continue
+        if time_to_search(cython.address(w)) and closes_cycle(cython.address(w)):
+            if w.parks != 0:
+                hand_on(cython.address(lock.word))
+            return -1
+        park_on_word(cython.address(w), cython.address(lock.word), word)
+
+
+def spin_for(lock, w):
+    """Try to take the lock for a while. Returns 0 when it is taken, else its word.
+
+    Who has been parked takes it with WAITERS: others may be parked still.
+    """
+    word: u32
+    waiters: u32 = WAITERS if w.parks != 0 else 0
+    _turn: cython.int
+    while True:
+        for _turn in range(SPIN_TURNS):
             word = atomic32_load(cython.address(lock.word))
             if word & ~cython.cast(u32, WAITERS) == 0:
                 if (
                     atomic32_cmpxchg(
-                        cython.address(lock.word),
-                        word,
-                        this_owner | waiters | (word & WAITERS),
+                        cython.address(lock.word), word, this_owner | waiters | word
                     )
                     == word
                 ):
-                    kill_point(KILL_LOCK_TAKEN)
-                    end_wait()
-                    wait_time_stat(
-                        lock.class_,
-                        site,
-                        holder_site,
-                        clock_ns() - start,
-                        parked,
-                        descheduled,
-                        0,
-                    )
                     return 0
                 continue
-            stand_still_point()
+            wait_point(w, cython.address(lock.word))
             cpu_relax()
         word = atomic32_load(cython.address(lock.word))
-        if word & ~cython.cast(u32, WAITERS) == 0:
-            continue
-        if owner_dead(word):
-            if atomic32_cmpxchg(cython.address(lock.word), word, this_owner | WAITERS) == word:
-                end_wait()
-                wait_time_stat(
-                    lock.class_, site, holder_site, clock_ns() - start, parked, descheduled, 0
-                )
-                take_over(lock, word)
-                return 0
-            continue
-        if parks == 0:
-            this_process.nr_stack = stack_sites(this_process.stack, 16)
-        if parks & 15 == 1 and find_deadlock():
-            end_wait()
-            wait_time_stat(
-                lock.class_, site, holder_site, clock_ns() - start, parked, descheduled, 0
-            )
-            return -1
-        waiters = WAITERS
-        park(
-            cython.address(lock.word),
-            word,
-            cython.address(parked),
-            cython.address(descheduled),
-            1000000 if parks < 2 else 10000000,
-        )
-        parks += 1
+        if word & ~cython.cast(u32, WAITERS) != 0:
+            return word
+
+
+def wait_counted(lock, w):
+    """Count a wait that has ended with the lock."""
+    wait_time_stat(
+        lock.class_,
+        w.site,
+        w.holder_site,
+        clock_ns() - w.start,
+        w.parked,
+        w.descheduled,
+        SIDE_WRITE,
+    )
 
 
 def take_over(lock, word):
     """Repair what a lock protects after its owner died; the lock is this process's now."""
     recovery: u32 = lock_classes[lock.class_].recovery
-    report_takeover(lock_classes[lock.class_].name, word)
+    report_takeover(lock.class_, word)
     lock.acquired = 0
     if recovery_hooks[recovery] != cython.NULL:
         recovery_hooks[recovery](lock)

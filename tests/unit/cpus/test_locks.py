@@ -11,8 +11,10 @@ from cpus import (
     context_cy,
     errors,
     event_cy,
+    kill_cy,
     lock_cy,
     lockstat,
+    lockstat_cy,
     percpu_cy,
     segment_cy,
     spinlock_cy,
@@ -203,6 +205,82 @@ def test_ab_ba_is_found_as_a_cycle_and_one_of_the_two_goes_on():
     assert codes == [0, 7]
 
 
+def test_locks_beyond_the_list_are_counted_all_the_same():
+    locks = [0xC0010000 + 32 * i for i in range(60)]
+    for lock in locks:
+        lock_cy.spin_lock_init(lock)
+        lock_cy.spin_lock(lock)
+    for lock in [*locks[50:], *locks[:50]]:
+        lock_cy.spin_unlock(lock)
+    assert lock_cy.held_locks() == []
+    assert not context_cy.in_atomic()
+
+
+def test_a_read_side_that_cannot_be_noted_is_refused():
+    for _ in range(48):
+        lock_cy.read_lock(RW)
+    with pytest.raises(errors.BadLock, match="MAX_LOCK_DEPTH too low"):
+        lock_cy.read_lock(RW)
+    assert lock_cy.give_back() == 48
+    assert lock_cy.write_trylock(RW)
+    lock_cy.write_unlock(RW)
+
+
+def test_trylock_takes_a_dead_owners_lock_over():
+    def die():
+        cpu_of(1)
+        lock_cy.spin_lock(LOCK)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    in_child(die, expect=signal.SIGKILL)
+    # Nobody has said yet that it is dead.
+    assert lock_cy.spin_is_locked(LOCK) and not lock_cy.spin_trylock(LOCK)
+    percpu_cy.mark_dead(1)
+    assert not lock_cy.spin_is_locked(LOCK) and lock_cy.spin_trylock(LOCK)
+    lock_cy.spin_unlock(LOCK)
+    assert not context_cy.in_atomic()
+
+
+@pytest.mark.parametrize("point", ["read_noted", "read_leaving"])
+def test_a_reader_that_dies_at_any_point_does_not_count(point):
+    def die():
+        cpu_of(1)
+        kill_cy.arm(point)
+        lock_cy.read_lock(RW)
+        lock_cy.read_unlock(RW)
+
+    in_child(die, expect=signal.SIGKILL)
+    percpu_cy.mark_dead(1)
+    for _ in range(3):
+        assert lock_cy.write_trylock(RW)
+        lock_cy.write_unlock(RW)
+        lock_cy.read_lock(RW)
+        assert not lock_cy.write_trylock(RW)
+        lock_cy.read_unlock(RW)
+
+
+def test_a_class_whose_claimer_died_is_filled_in_by_the_next():
+    def die():
+        cpu_of(1)
+        kill_cy.arm("class_claimed")
+        lockstat_cy.class_named("half")
+
+    in_child(die, expect=signal.SIGKILL)
+    percpu_cy.mark_dead(1)
+    number = lockstat_cy.class_named("whole")
+    assert lockstat_cy.class_names()[number][0] == "whole"
+
+
+def test_a_wrong_unlock_with_continue_restores_what_its_variant_does():
+    segment_cy.set_header(1, 0)
+    context_cy.local_irq_disable()
+    lock_cy.spin_unlock_irqrestore(LOCK, 0)
+    assert not context_cy.irqs_disabled()
+    lock_cy.read_unlock(RW)
+    assert lock_cy.write_trylock(RW)
+    lock_cy.write_unlock(RW)
+
+
 def test_forgotten_locks_are_given_back():
     lock_cy.spin_lock(LOCK)
     lock_cy.read_lock(RW)
@@ -230,19 +308,5 @@ def test_contention_names_waiter_and_holder():
     os.waitpid(child, 0)
     found = stat("test_locks")
     assert found.contentions == 1
-    assert found.points[0].holder.startswith("test_contention_names_waiter_and_holder")
+    assert found.points[0].holder.startswith("hold_a_while (")
     assert found.points[0].wait_total_ns >= found.points[0].parked_ns > 0
-
-
-def test_proc_lock_stat_has_linuxs_columns():
-    lock_cy.spin_lock(LOCK)
-    lock_cy.spin_unlock(LOCK)
-    text = lockstat.proc_text(lockstat.gather())
-    lines = text.splitlines()
-    assert lines[0] == "lock_stat version 0.4"
-    assert lines[1] == "-" * 221
-    row = next(line for line in lines if "test_locks" in line)
-    assert len(row) == 40 + 1 + 12 * 15 - 1
-    assert row[40] == " " and row[:40].endswith(":")
-    lockstat.proc_write("0\n")
-    assert not lockstat.gather().classes

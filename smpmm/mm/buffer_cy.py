@@ -338,3 +338,15 @@ def reclaim(index: cython.int, nr: cython.ulonglong) -> int:
 def nr_dirty() -> int:
     """Return how many buffers are dirty."""
     return cache.nr_dirty
+
+
+def own_site() -> int:
+    """Return the call site of the pages that the cache itself allocates."""
+    return cache.site
+
+
+def free_orphan(pfn: cython.ulonglong) -> None:
+    """Free a page that a process was killed with on its way into the cache."""
+    enter()
+    free_block(pfn_to_page(pfn), 0, PAGE_ALLOC, cache.site)
+    leave()

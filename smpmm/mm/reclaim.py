@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any, Final
 
-from cpus import event_cy, relay, ship, task_cy
+from cpus import event_cy, monitor, relay, ship, task_cy
 from smpmm.mm import (
     buffer_cy,
     buffer_io_cy,
@@ -71,6 +71,7 @@ def init(config: object) -> None:
 
 def on_start(machine: Any, config: object) -> None:
     """Start kswapd and bdflush; in the monitor, when the CPUs run."""
+    monitor.register_recovery("smpmm.mm.orphans:recover")
     for thread in (kswapd, bdflush):
         pid = task_cy.new_kthread_pid()
         relay.start_kthread(machine, None, (pid, ship.dump_call(thread, (), {}), None))

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import time
 
 from smpmm import Machine
 
@@ -88,3 +89,40 @@ def test_kswapd_is_started_elsewhere_when_its_cpu_is_killed() -> None:
         assert machine.spawn(verify, 0, 8000, cpu=2).result(timeout=60) == 0
         counts = machine.spawn(figures, cpu=2).result(timeout=60)
         assert counts["nr_oom_kills"] == 0
+
+
+def keep_pages_and_wait(word: int) -> None:
+    """Keep seven pages in two blocks, say so, and never return."""
+    from smpmm.mm import access_cy
+    from smpmm.mm.page_calls_cy import __get_free_page, __get_free_pages
+
+    pages = [__get_free_pages(0x07, 1) for _ in range(3)] + [__get_free_page(0x07)]
+    access_cy.poke(word, b"ready")
+    while all(pages):
+        pass
+
+
+def make_word() -> int:
+    from smpmm.mm.page_calls_cy import get_zeroed_page
+
+    return get_zeroed_page(0x07)
+
+
+def look(word: int) -> bytes:
+    from smpmm.mm import access_cy
+
+    return access_cy.peek(word, 5)
+
+
+def test_what_a_dead_cpu_had_allocated_is_reported_by_call_site() -> None:
+    with Machine(cpus=2) as machine:
+        word = machine.run(make_word, cpu=0)
+        machine.spawn(keep_pages_and_wait, word, cpu=1)
+        deadline = time.monotonic() + 20
+        while machine.run(look, word, cpu=0) != b"ready":
+            assert time.monotonic() < deadline
+        os.kill(machine.cpus[1].pid, signal.SIGKILL)
+        while "pages in 3 blocks, at keep_pages_and_wait" not in machine.dmesg():
+            assert time.monotonic() < deadline, machine.dmesg()
+        assert "cpu1 died with 7 pages allocated in 4 blocks" in machine.dmesg()
+        machine.spawn(figures, cpu=0).result(timeout=20)

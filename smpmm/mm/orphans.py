@@ -1,0 +1,40 @@
+"""What a dead process leaves allocated: reported by call site.
+
+Pages that a driver allocated may be linked into structs that live on, so they stay; a page
+that was on its way into the buffer cache is nobody's, and goes back.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Final
+
+from cpus import callsite_cy, event_cy, percpu_cy
+from smpmm.mm import buffer_cy, zone_cy
+
+KERN_WARNING: Final = 4
+
+
+def recover(slot: int, kind: int, cpu: int) -> None:
+    """Report the pages of a dead process; a kernel task, after its death. May sleep."""
+    pages: Counter[int] = Counter()
+    blocks: Counter[int] = Counter()
+    for pfn, order, site, _pid in zone_cy.pages_of_slot(slot):
+        if site == buffer_cy.own_site():
+            buffer_cy.free_orphan(pfn)
+            continue
+        pages[site] += 1 << order
+        blocks[site] += 1
+    if not pages:
+        return
+    name = percpu_cy.slot_info(slot)["name"]
+    event_cy.log(
+        f"smpmm: {name} died with {pages.total()} pages allocated in {blocks.total()} blocks:",
+        KERN_WARNING,
+    )
+    for site, number in pages.most_common():
+        event_cy.log(
+            f"smpmm:  {number} pages in {blocks[site]} blocks, "
+            f"at {callsite_cy.site_text(site)}",
+            KERN_WARNING,
+        )

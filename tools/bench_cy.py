@@ -1,0 +1,90 @@
+"""Compiled parts of `smpmm bench`.
+
+The loops do what the compiled entries of `smpmm.mm.slab_cy` and `smpmm.mm.page_calls_cy` do,
+gate and call site included, without the calls from Python; `noop_alloc` and `noop_free` are
+those calls without what they do. Times are ns of one pair.
+"""
+
+import cython
+from cython.cimports.cpus.atomic import clock_ns
+from cython.cimports.cpus.callsite_cy import call_site
+from cython.cimports.cpus.percpu_cy import enter, enter_sleeping, leave
+from cython.cimports.smpmm.mm.page_alloc_cy import alloc_pages, free_pages_block, gfp_wait
+from cython.cimports.smpmm.mm.page_cy import page
+from cython.cimports.smpmm.mm.slab_cy import kmalloc_inside, kmem_cache_free_inside
+from cython.cimports.smpmm.mm.slab_list_cy import truths
+
+
+def noop_alloc(size: cython.longlong, flags: cython.ulonglong) -> int:
+    """Do nothing, with the signature of kmalloc and an address as its result."""
+    address: u64 = 0xC1000000 + size
+    return address
+
+
+def noop_free(address: object) -> None:
+    """Do nothing, with the signature of kfree."""
+
+
+def kmalloc_loop(nr: cython.longlong, size: u64, flags: u64) -> float:
+    """Allocate and free `nr` times; returns ns of a pair."""
+    i: cython.longlong
+    site: u32
+    address: u64
+    began: u64 = clock_ns()
+    for i in range(nr):
+        site = call_site()
+        if flags & gfp_wait:
+            enter_sleeping(b"kmalloc")
+        else:
+            enter()
+        address = kmalloc_inside(size, flags, site)
+        leave()
+        if address == 0:
+            raise MemoryError(f"kmalloc({size}) in pair {i}")
+        site = call_site()
+        enter()
+        kmem_cache_free_inside(cython.NULL, address, site)
+        leave()
+    return (clock_ns() - began) / nr
+
+
+def malloc_loop(nr: cython.longlong, size: u64) -> float:
+    """Call glibc's malloc and free `nr` times; returns ns of a pair."""
+    i: cython.longlong
+    began: u64 = clock_ns()
+    for i in range(nr):
+        smpmm_free(smpmm_malloc(size))
+    return (clock_ns() - began) / nr
+
+
+def page_loop(nr: cython.longlong, order: u64, flags: u64) -> float:
+    """Allocate and free a block of pages `nr` times; returns ns of a pair."""
+    i: cython.longlong
+    site: u32
+    p: cython.pointer[page]
+    began: u64 = clock_ns()
+    for i in range(nr):
+        site = call_site()
+        if flags & gfp_wait:
+            enter_sleeping(b"alloc_pages")
+        else:
+            enter()
+        p = alloc_pages(flags, order, site)
+        leave()
+        if p == cython.NULL:
+            raise MemoryError(f"alloc_pages({order}) in pair {i}")
+        site = call_site()
+        enter()
+        free_pages_block(p, order, site)
+        leave()
+    return (clock_ns() - began) / nr
+
+
+def struct_page_bytes() -> int:
+    """Return the size of struct page, its truth included."""
+    return cython.sizeof(page)
+
+
+def truth_bytes() -> int:
+    """Return what is kept of each slab object beside the object itself."""
+    return cython.sizeof(truths[0])

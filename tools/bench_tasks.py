@@ -1,0 +1,151 @@
+"""What `smpmm bench` runs inside the machine: every function here is the body of a task.
+
+Things that are compared are measured in turn, in one process, round after round; the best round
+of each counts, since whatever disturbs a round makes it slower.
+"""
+
+import multiprocessing.heap
+import time
+from collections.abc import Callable
+from itertools import repeat
+from typing import Any, Final
+
+import smpmm
+from cpus import spinlock_cy
+from smpmm.kernel import *
+from smpmm_tools import bench_cy
+
+BLOCK_BYTES: Final = 64 << 10
+DEVICE_BLOCKS: Final = 64  # written between two openings, which empty the device
+WARM_UP_PAIRS: Final = 2000
+
+
+def python_pairs(alloc: Callable, free: Callable, *args: Any) -> Callable[[int], float]:
+    """Return a function that times `nr` pairs called from Python, in ns of a pair."""
+
+    def run(nr: int) -> float:
+        began = time.perf_counter_ns()
+        for _ in repeat(None, nr):
+            free(alloc(*args))
+        return (time.perf_counter_ns() - began) / nr
+
+    return run
+
+
+def in_turn(
+    loops: dict[str, tuple[Callable[[int], float], int]], rounds: int
+) -> dict[str, float]:
+    """Run every loop once in each round; returns the best time of each."""
+    best: dict[str, float] = {}
+    for loop, nr in loops.values():
+        loop(min(nr, WARM_UP_PAIRS))
+    for _ in range(rounds):
+        for name, (loop, nr) in loops.items():
+            taken = loop(nr)
+            best[name] = min(taken, best.get(name, taken))
+    return best
+
+
+def pairs(rounds: int, nr: int) -> dict[str, float]:
+    """Time pairs of allocate and free: ours from Python and compiled, and what they replace."""
+    heap = multiprocessing.heap.Heap()
+    flags = GFP_KERNEL
+    loops = {
+        "noop": (python_pairs(bench_cy.noop_alloc, bench_cy.noop_free, 256, flags), nr),
+        "kmalloc": (python_pairs(kmalloc, kfree, 256, flags), nr),
+        "page": (python_pairs(__get_free_page, free_page, flags), nr),
+        "heap": (python_pairs(heap.malloc, heap.free, 256), max(100, nr // 50)),
+        "malloc_compiled": (lambda nr: bench_cy.malloc_loop(nr, 256), nr),
+        "kmalloc_compiled": (lambda nr: bench_cy.kmalloc_loop(nr, 256, flags), nr),
+        "page_compiled": (lambda nr: bench_cy.page_loop(nr, 0, flags), nr),
+    }
+    return in_turn(loops, rounds)
+
+
+def lock_statistics(rounds: int, nr: int) -> dict[str, float]:
+    """Time page pairs with the statistics of locks as they are, and without."""
+    pair = python_pairs(__get_free_page, free_page, GFP_KERNEL)
+
+    def switched(on: bool) -> Callable[[int], float]:
+        def run(nr: int) -> float:
+            spinlock_cy.set_stats(on)
+            try:
+                return pair(nr)
+            finally:
+                spinlock_cy.set_stats(True)
+
+        return run
+
+    return in_turn({"with": (switched(True), nr), "without": (switched(False), nr)}, rounds)
+
+
+def pairs_until(start_ns: int, seconds: float) -> int:
+    """Do pairs from `start_ns` (the host's monotonic clock) on; returns how many."""
+    alloc, free, flags = kmalloc, kfree, GFP_KERNEL
+    done = 0
+    while time.monotonic_ns() < start_ns:
+        pass
+    end_ns = start_ns + int(seconds * 1e9)
+    while time.monotonic_ns() < end_ns:
+        for _ in repeat(None, 500):
+            free(alloc(256, flags))
+        done += 500
+    return done
+
+
+def scull_writes(rounds: int) -> dict[str, float]:
+    """Time blocks written to /dev/scull0 and the same copied inside RAM, in ns of a block."""
+    order = (BLOCK_BYTES // 4096 - 1).bit_length()
+    source = __get_free_pages(GFP_KERNEL, order)
+    target = __get_free_pages(GFP_KERNEL, order)
+    data = bytes(range(256)) * (BLOCK_BYTES // 256)
+
+    def write(nr: int) -> float:
+        with smpmm.open("/dev/scull0", "wb") as device:
+            began = time.perf_counter_ns()
+            for _ in repeat(None, nr):
+                device.write(data)
+            return (time.perf_counter_ns() - began) / nr
+
+    def copy(nr: int) -> float:
+        began = time.perf_counter_ns()
+        for _ in repeat(None, nr):
+            memcpy(target, source, BLOCK_BYTES)
+        return (time.perf_counter_ns() - began) / nr
+
+    best = in_turn({"write": (write, DEVICE_BLOCKS), "memcpy": (copy, DEVICE_BLOCKS)}, rounds)
+    free_pages(source, order)
+    free_pages(target, order)
+    return best
+
+
+def make_lock() -> int:
+    """Make a lock that outlives the task; returns its address."""
+    address = kmalloc(sizeof(spinlock_t), GFP_KERNEL)
+    spin_lock_init(address)
+    return address
+
+
+def hold(address: int) -> None:
+    """Take a lock and keep it, until this CPU is killed."""
+    spin_lock(address)
+    while True:
+        udelay(100)
+
+
+def take(address: int) -> int:
+    """Take and release a lock; returns when it had it, by the host's monotonic clock."""
+    spin_lock(address)
+    taken_ns = time.monotonic_ns()
+    spin_unlock(address)
+    return taken_ns
+
+
+def is_held(address: int) -> bool:
+    """Return whether somebody has the lock."""
+    return bool(spin_is_locked(address))
+
+
+def sizes() -> dict[str, int]:
+    """Return what the machine keeps of each page and object, in bytes."""
+    return {"page": bench_cy.struct_page_bytes(), "truth": bench_cy.truth_bytes()}

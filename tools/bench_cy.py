@@ -50,9 +50,9 @@ def kmalloc_loop(nr: cython.longlong, size: u64, flags: u64) -> float:
 
 def malloc_loop(nr: cython.longlong, size: u64) -> float:
     """Call glibc's malloc and free `nr` times; returns ns of a pair."""
-    i: cython.longlong
+    _: cython.longlong
     began: u64 = clock_ns()
-    for i in range(nr):
+    for _ in range(nr):
         smpmm_free(smpmm_malloc(size))
     return (clock_ns() - began) / nr
 

@@ -1,4 +1,4 @@
-"""The host's side of `smpmm bench`: machines to measure in, processes to measure from outside."""
+"""The host's side of `smpmm bench`: machines to measure in, processes to measure."""
 
 import os
 import re
@@ -25,7 +25,7 @@ def pairs(rounds: int, nr: int) -> dict[str, float]:
 
 
 def scaling(cpu_counts: tuple[int, ...], seconds: float, rounds: int) -> dict[int, float]:
-    """Return pairs per second by the number of CPUs that do them at once; best of the rounds."""
+    """Return pairs per second by the number of CPUs that do them; best of the rounds."""
     best: dict[int, float] = {}
     with Machine(cpus=max(cpu_counts)) as machine:
         for _ in range(rounds):

@@ -1,7 +1,7 @@
 """What `smpmm bench` runs inside the machine: every function here is the body of a task.
 
-Things that are compared are measured in turn, in one process, round after round; the best round
-of each counts, since whatever disturbs a round makes it slower.
+Things that are compared are measured in turn, in one process, round after round; the best
+round of each counts, since whatever disturbs a round makes it slower.
 """
 
 import multiprocessing.heap
@@ -47,7 +47,7 @@ def in_turn(
 
 
 def pairs(rounds: int, nr: int) -> dict[str, float]:
-    """Time pairs of allocate and free: ours from Python and compiled, and what they replace."""
+    """Time pairs of allocate and free: ours, from Python and compiled, and the others'."""
     heap = multiprocessing.heap.Heap()
     flags = GFP_KERNEL
     loops = {

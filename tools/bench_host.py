@@ -82,9 +82,9 @@ def owner_deaths(rounds: int) -> list[float]:
 def sizes() -> dict[str, float]:
     """Return bytes: of struct page, of an object's truth, of host memory of a CPU process."""
     with Machine(cpus=4) as machine:
-        result = {name: float(value) for name, value in machine.run(bench_tasks.sizes).items()}
-        result["cpu_bytes"] = max(own_bytes(cpu.pid) for cpu in machine.cpus)
-    return result
+        cpu_bytes = max(own_bytes(cpu.pid) for cpu in machine.cpus)
+        result = machine.run(bench_tasks.sizes)
+    return {**result, "cpu_bytes": cpu_bytes}
 
 
 def own_bytes(pid: int) -> float:

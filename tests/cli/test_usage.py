@@ -1,0 +1,71 @@
+"""Help, wrong usage and exit codes."""
+
+import subprocess
+import sys
+
+import pytest
+
+from tests.cli.support import environment, smpmm
+
+COMMANDS = ("stress", "run", "lockstat", "proc", "bench")
+
+
+def test_help_lists_the_commands_and_the_exit_codes() -> None:
+    code, out, err = smpmm("--help")
+    assert (code, err) == (0, "")
+    assert all(f"\n  {name} " in out for name in COMMANDS)
+    assert "1 findings" in out
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_has_help(name: str) -> None:
+    code, out, _ = smpmm(name, "--help")
+    assert code == 0
+    assert out.startswith(f"Usage: smpmm {name} ")
+
+
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [
+        (["nonsense"], "nonsense"),
+        (["stress", "--cpus", "0"], "--cpus"),
+        (["stress", "--failslab", "lots"], "lots"),
+        (["stress", "--drivers", "scull,rot13"], "rot13"),
+        (["stress", "--mem", "rather much"], "rather much"),
+        (["stress", "--tree", "/nowhere"], "/nowhere"),
+        (["run", "missing.py"], "missing.py"),
+        (["lockstat", "no-such-run"], "no-such-run"),
+        (["bench", "--only", "nothing"], "nothing"),
+    ],
+)
+def test_wrong_usage_is_2_and_names_what_is_wrong(words, named, tmp_path) -> None:
+    code, out, err = smpmm(*words, cwd=tmp_path)
+    assert (code, out) == (2, "")
+    assert named in err
+    assert "Traceback" not in err
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_reader_that_has_seen_enough_is_no_failure() -> None:
+    """As in `smpmm --help | head -1`."""
+    program = (
+        "import os, sys; os.close(1); from smpmm_tools.cli import main; "
+        "sys.exit(main(['--help']))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], env=environment(), stderr=subprocess.PIPE, text=True
+    )
+    assert "Traceback" not in done.stderr
+
+
+def test_help_imports_nothing_heavy() -> None:
+    program = (
+        "import sys; from smpmm_tools.cli import main; main(['--help']); "
+        "heavy = ('rich', 'dill', 'multiprocess', 'smpmm'); "
+        "sys.exit(str([m for m in heavy if m in sys.modules]))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], env=environment(), stderr=subprocess.PIPE,
+        stdout=subprocess.DEVNULL, text=True,
+    )  # fmt: skip
+    assert done.stderr.strip() == "[]"

@@ -1,0 +1,65 @@
+"""Faults are attributed: who got one, in which call, and how that call ended."""
+
+import json
+
+from smpmm_tools import gather, runs
+
+COPIER = {
+    "kind": "copy", "pid": 1001, "name": "copy scull0",
+    "faulted": [(100, 200, "scull write", "ENOMEM, repeated"), (300, 400, "scull read", "short")],
+}  # fmt: skip
+
+
+def fault(number: int, ns: int, task: int, where: str = "scull_write (scull.py:9)") -> dict:
+    return {
+        "type": "fault", "number": number, "ns": ns, "cpu": 0, "task": task, "site": 1,
+        "a": 0, "b": 4000, "c": 1, "where": where,
+    }  # fmt: skip
+
+
+def attribute(tmp_path, *events: dict, results=(COPIER,)) -> tuple[dict, list[dict]]:
+    run = runs.Run(tmp_path)
+    run.write("events.cpu0", "".join(json.dumps(event) + "\n" for event in events))
+    record = gather.attribute_faults(run, list(results), 1)
+    return record, [json.loads(line) for line in run.read("events.jsonl").splitlines()]
+
+
+def test_a_fault_inside_a_driver_call_has_that_calls_ending(tmp_path) -> None:
+    record, events = attribute(tmp_path, fault(1, 150, 1001), fault(2, 350, 1001))
+    assert record["total"] == record["in_driver_calls"] == 2
+    assert [(one["call"], one["ending"]) for one in events] == [
+        ("scull write", "ENOMEM, repeated"),
+        ("scull read", "short"),
+    ]
+
+
+def test_a_fault_between_driver_calls_is_not_counted_as_one(tmp_path) -> None:
+    record, _ = attribute(tmp_path, fault(1, 250, 1001))
+    assert record["in_driver_calls"] == 0
+
+
+def test_a_fault_of_the_handler_is_told_from_that_of_the_interrupted_task(tmp_path) -> None:
+    record, _ = attribute(tmp_path, fault(1, 150, 1001, "short_alloc (short.py:70)"))
+    assert record["rows"] == [
+        ["handler", "short_alloc (short.py:70)", "interrupt", "record dropped and counted", 1]
+    ]
+
+
+def test_equal_faults_are_one_row(tmp_path) -> None:
+    record, _ = attribute(tmp_path, *(fault(n, 150, 1001) for n in range(3)))
+    assert [row[-1] for row in record["rows"]] == [3]
+
+
+def test_half_a_line_of_a_dead_cpu_is_passed_over(tmp_path) -> None:
+    (tmp_path / "events.cpu0").write_text(json.dumps(fault(1, 150, 1001)) + '\n{"type": "fa')
+    assert gather.attribute_faults(runs.Run(tmp_path), [COPIER], 1)["total"] == 1
+
+
+def test_reclaim_is_added_up_by_who_did_it(tmp_path) -> None:
+    events = [
+        {"type": "reclaim", "a": pages, "b": who, "ns": 1, "cpu": 0, "number": n}
+        for n, (pages, who) in enumerate([(8, 0), (4, 1), (2, 0)])
+    ]
+    record, _ = attribute(tmp_path, *events)
+    assert record["reclaim"]["kswapd_pages"] == 10
+    assert record["reclaim"]["direct_pages"] == 4

@@ -6,7 +6,10 @@ from smpmm_tools import gather, runs
 
 COPIER = {
     "kind": "copy", "pid": 1001, "name": "copy scull0",
-    "faulted": [(100, 200, "scull write", "ENOMEM, repeated"), (300, 400, "scull read", "short")],
+    "faulted": [
+        (100, 200, "scull write", "ENOMEM, repeated"),
+        (300, 400, "scull read", "short"),
+    ],
 }  # fmt: skip
 
 

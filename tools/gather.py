@@ -5,7 +5,7 @@ import json
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict
-from typing import Any
+from typing import Any, Final
 
 from smpmm_tools import runs
 from smpmm_tools.findings import Finding, exception_text
@@ -51,6 +51,19 @@ def remove_module(machine: Any, name: str) -> list[str]:
     """Remove a module; returns a line for each thing that it did not free."""
     report = machine.rmmod(name)
     return [f"{name}: {leak}" for leak in report.leaks] if report else []
+
+
+SHORT_IRQ: Final = 7  # the line of the driver `short`
+
+
+def start_interrupts(machine: Any, rate: int, seed: int) -> None:
+    """Have the synthetic device raise the line of `short`, `rate` times a second."""
+    if rate:
+        machine.start_synthetic(SHORT_IRQ, rate, seed)
+
+
+def stop_interrupts(machine: Any) -> None:
+    machine.stop_synthetic(SHORT_IRQ)
 
 
 def check(machine: Any, found: list[Finding]) -> str:

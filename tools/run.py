@@ -13,6 +13,7 @@ from typing import Any, Final
 
 import click
 
+from cpus.errors import KernelBug, SmpmmError
 from smpmm_tools import findings, gather, output, report, runs
 from smpmm_tools.findings import Finding
 
@@ -113,12 +114,12 @@ def save(machine: Any, run: runs.Run, found: list[Finding]) -> None:
         run.write_json("lock_stat.json", machine.lock_stat().as_dict())
         gather.save_proc(machine, run)
         gather.check(machine, found)
-    except Exception as error:  # a machine that has ended still has its log
+    except (KernelBug, SmpmmError) as error:  # a machine that has ended still has its log
         found.append(findings.of_exception("the machine", error))
     try:
         run.write("dmesg.txt", machine.dmesg())
         found += findings.from_log(run.read("dmesg.txt"))
-    except Exception as error:
+    except (KernelBug, SmpmmError) as error:
         found.append(findings.of_exception("the kernel log", error))
 
 

@@ -32,7 +32,7 @@ class Run:
         self.path = path
 
     def __str__(self) -> str:
-        return os.path.relpath(self.path)
+        return min(os.path.relpath(self.path), str(self.path), key=len)
 
     def write(self, name: str, text: str) -> None:
         """Write a file of the run, whole or not at all."""

@@ -14,6 +14,7 @@ FINDINGS: Final = 1
 USAGE: Final = 2
 FAILED: Final = 3
 INTERRUPTED: Final = 130
+BROKEN_PIPE: Final = 141  # what a shell shows for a process that SIGPIPE ended
 
 MACHINE_OPTIONS: Final = (
     click.option("--cpus", type=click.IntRange(1, 64), help="Processors of the machine."),
@@ -47,6 +48,19 @@ class Percent(click.ParamType):
         return int(text)
 
 
+class Drivers(click.ParamType):
+    """Names of copying drivers, separated by commas."""
+
+    name = "drivers"
+    known = ("scull", "scullc", "scullp")
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> str:
+        names = dict.fromkeys(word.strip() for word in str(value).split(",") if word.strip())
+        if not names or not set(names) <= set(self.known):
+            self.fail(f"{value!r}: choose from {','.join(self.known)}", param, ctx)
+        return ",".join(names)
+
+
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 95})
 @click.version_option(package_name="smpmm", prog_name="smpmm")
 def cli() -> None:
@@ -59,7 +73,7 @@ def cli() -> None:
 
 @cli.command()
 @machine_options
-@click.option("--drivers", default="scull,scullc,scullp", show_default=True,
+@click.option("--drivers", type=Drivers(), default="scull,scullc,scullp", show_default=True,
               metavar="LIST", help="Drivers that files are copied through.")  # fmt: skip
 @click.option("--seconds", type=click.FloatRange(0.1), default=10.0, show_default=True,
               help="Duration of the load.")  # fmt: skip
@@ -186,8 +200,8 @@ def main(argv: list[str] | None = None) -> int:
     except (click.Abort, KeyboardInterrupt):
         click.echo("smpmm: interrupted", err=True)
         return INTERRUPTED
-    except BrokenPipeError:  # the reader of our output has seen enough
+    except (BrokenPipeError, SystemExit):  # the reader of our output has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+        return BROKEN_PIPE  # click exits by itself for it, with our code for findings
     except Exception as error:
         return explain(error)

@@ -15,8 +15,9 @@ from typing import Any, Final
 
 import click
 
-from smpmm_tools import findings, gather, output, report, runs, workload
+from smpmm_tools import findings, gather, output, report, runs
 from smpmm_tools.findings import Finding
+from smpmm_tools.workload import churn, control, copying, watch
 
 NR_DEVICES_PARAMETER: Final = {
     "scull": "scull_nr_devs",
@@ -111,16 +112,14 @@ class Stress:
         for name in self.drivers:
             machine.insmod(name, **{NR_DEVICES_PARAMETER[name]: self.cpus + 1})
         machine.insmod(IRQ_DRIVER)
-        nr_tasks = self.cpus * (len(self.drivers) + 3) + 1
-        self.control = machine.run(workload.set_up, self.cpus, nr_tasks)
+        nr_tasks = self.cpus * (len(self.drivers) + 4) + 1
+        self.control = machine.run(control.set_up, self.cpus, nr_tasks)
         self.started = time.monotonic()
         for cpu in range(self.cpus):
-            self.spawn(
-                "events", cpu, workload.follow, cpu, self.events_path(cpu), counted=False
-            )
+            self.spawn("events", cpu, watch.follow, cpu, self.events_path(cpu), counted=False)
             self.start_on(cpu)
         if self.options["irq_rate"]:
-            self.spawn("reader", self.cpus - 1, workload.read_records, "/dev/short0")
+            self.spawn("reader", self.cpus - 1, watch.read_records, "/dev/short0")
         gather.set_faults(machine, self.options["failslab"])
         gather.start_interrupts(machine, self.options["irq_rate"], self.options["seed"])
 
@@ -130,15 +129,16 @@ class Stress:
         for name in self.drivers:
             path = f"/dev/{name}{cpu}"
             self.spawn(
-                f"copy {name}{cpu}", cpu, workload.copy_files, path, self.files, seed + cpu
+                f"copy {name}{cpu}", cpu, copying.copy_files, path, self.files, seed + cpu
             )
         shared = f"/dev/{self.drivers[0]}{self.cpus}"
         self.spawn(
-            f"shared {cpu}", cpu, workload.write_shared,
+            f"shared {cpu}", cpu, copying.write_shared,
             shared, cpu * SHARED_BYTES, SHARED_BYTES, seed + cpu,
         )  # fmt: skip
         limit = max(16, PARCELS_PER_MIB * (self.machine.config.ram_bytes >> 20) // self.cpus)
-        self.spawn(f"churn {cpu}", cpu, workload.churn, limit, seed + cpu)
+        self.spawn(f"churn {cpu}", cpu, churn.churn, limit, seed + cpu)
+        self.spawn(f"disk {cpu}", cpu, churn.use_disk, seed + cpu)
 
     def spawn(
         self, name: str, cpu: int, function: Any, *args: Any, counted: bool = True
@@ -162,7 +162,7 @@ class Stress:
                 if bar.visible and (sample is None or sample.done()):
                     note = self.note(sample, elapsed)
                     sample = self.machine.spawn(
-                        workload.progress, self.control, len(self.tasks)
+                        control.progress, self.control, len(self.tasks)
                     )
                     bar.show(elapsed, note)
                 else:
@@ -190,7 +190,7 @@ class Stress:
     def finish_load(self) -> None:
         """Stop the tasks and take what they return; faults stop with them."""
         machine = self.machine
-        machine.run(workload.stop, self.control)
+        machine.run(control.stop, self.control)
         self.record["seconds"] = time.monotonic() - self.started
         deadline = time.monotonic() + END_TIMEOUT_S
         for name, task in sorted(self.tasks, key=lambda pair: pair[0] == "reader"):
@@ -227,7 +227,10 @@ class Stress:
         """Remove the drivers, look for leaks, walk every invariant."""
         machine = self.machine
         try:
-            for error in machine.run(workload.tear_down, self.control):
+            for error in (
+                *machine.run(churn.drain, self.control),
+                *machine.run(control.free, self.control),
+            ):
                 self.found("leak" if "objects" in error else "corruption", error)
             for name in (IRQ_DRIVER, *reversed(self.drivers)):
                 for leak in gather.remove_module(machine, name):

@@ -1,0 +1,211 @@
+"""Churn: objects, pages and cache objects of mixed sizes that another CPU frees; disk blocks.
+
+A parcel is an allocation whose first bytes say what it is and whose last bytes repeat its
+number, so that whoever frees it can tell damage. It travels in a list in RAM.
+
+The disk is used through the buffer cache, which takes whatever memory is free: that gives
+reclaim something to do.
+"""
+
+import random
+import struct
+from collections import Counter
+from typing import Any, Final
+
+from smpmm.kernel import *
+from smpmm.mm import buffer_io_cy, disk_cy
+from smpmm_tools.workload.control import CACHE_SIZES, Control, exchange_of, injected
+
+# What a parcel is: how it was allocated says how it is freed.
+KMALLOC: Final = 0
+CACHE: Final = 1
+PAGES: Final = 2
+HIGH_PAGE: Final = 3
+MARK: Final = struct.Struct("<IIQI")  # kind, argument, payload (a page), number
+
+
+class Parcel(KStruct):
+    """The head of an allocation that is handed over; MARK follows."""
+
+    link: list_head
+
+
+def churn(address: int, number: int, limit: int, seed: int) -> dict[str, Any]:
+    """Send parcels to the next CPU and free those that arrive, until told to stop.
+
+    `limit` is how many may be waiting at a CPU; above it this task frees first.
+    """
+    control = Control.at(address)
+    done = u64.at(control.progress)
+    chance = random.Random(seed)
+    cpu = smp_processor_id()
+    own = exchange_of(control, cpu)
+    target = exchange_of(control, (cpu + 1) % control.nr_cpus)
+    counts: Counter[str] = Counter()
+    errors: list[str] = []
+    while not control.stop:
+        for _ in range(32):
+            parcel = make_parcel(control, chance, counts) if target.nr_parcels < limit else 0
+            if parcel:
+                send_parcel(target, parcel)
+            if chance.random() < own.nr_parcels / limit:
+                arrived = take_parcel(own)
+                if arrived is not None:
+                    counts["freed"] += 1
+                    errors += check_and_free(control, arrived)
+        done[number] = counts["sent"]
+    return {
+        "kind": "churn", "cpu": cpu, "pid": current().pid, "counts": dict(counts),
+        "faults": injected(), "errors": errors[:20],
+    }  # fmt: skip
+
+
+def make_parcel(control: Any, chance: random.Random, counts: Counter[str]) -> int:
+    """Allocate something of a mixed size; returns its address, 0 without memory."""
+    flags = GFP_KERNEL if chance.random() < 0.8 else GFP_ATOMIC
+    kind = chance.choices((KMALLOC, CACHE, PAGES, HIGH_PAGE), (12, 5, 2, 1))[0]
+    payload = 0
+    if kind == KMALLOC:
+        argument = min(int(chance.paretovariate(0.7) * 48), 32768)
+        address = kmalloc(argument, flags)
+    elif kind == CACHE:
+        argument = chance.randrange(len(CACHE_SIZES))
+        address = kmem_cache_alloc(control.caches[argument], flags)
+    elif kind == PAGES:
+        argument = chance.choice((0, 0, 0, 1, 2, 3))
+        address = __get_free_pages(flags, argument)
+    else:
+        argument = 64
+        address, payload = make_high_page(argument, flags)
+    counts["tried"] += 1
+    if not address:
+        counts["refused"] += 1
+        return 0
+    counts["sent"] += 1
+    number = counts["sent"]
+    parcel = Parcel.at(address)
+    poke(int(parcel.link) + sizeof(Parcel), MARK.pack(kind, argument, payload, number))
+    poke(address + size_of(kind, argument) - 4, number.to_bytes(4, "little"))
+    return address
+
+
+def make_high_page(size: int, flags: int) -> tuple[int, int]:
+    """Return a parcel that carries a high page, and the page; (0, 0) without memory."""
+    page = alloc_page(flags | __GFP_HIGHMEM)
+    if not page:
+        return 0, 0
+    address = kmalloc(size, flags)
+    if not address:
+        __free_page(page)
+        return 0, 0
+    return address, int(page)
+
+
+def size_of(kind: int, argument: int) -> int:
+    """Return how many bytes a parcel has."""
+    if kind == CACHE:
+        return CACHE_SIZES[argument]
+    return PAGE_SIZE << argument if kind == PAGES else argument
+
+
+def send_parcel(exchange: Any, address: int) -> None:
+    parcel = Parcel.at(address)
+    spin_lock(exchange.lock)
+    list_add_tail(parcel.link, exchange.parcels)
+    exchange.nr_parcels += 1
+    spin_unlock(exchange.lock)
+
+
+def take_parcel(exchange: Any) -> Any:
+    """Return the oldest parcel of an exchange, or None."""
+    spin_lock(exchange.lock)
+    link = 0 if list_empty(exchange.parcels) else exchange.parcels.next
+    if link:
+        list_del(link)
+        exchange.nr_parcels -= 1
+    spin_unlock(exchange.lock)
+    return list_entry(link, Parcel, "link") if link else None
+
+
+def check_and_free(control: Any, parcel: Any) -> list[str]:
+    """Free what a parcel is; returns what was wrong with it."""
+    address = int(parcel)
+    head = peek(int(parcel.link) + sizeof(Parcel), MARK.size)
+    kind, argument, payload, number = MARK.unpack(head)
+    if kind > HIGH_PAGE:
+        return [f"parcel at {address:#x}: kind {kind:#x}, its head was overwritten"]
+    last = int.from_bytes(peek(address + size_of(kind, argument) - 4, 4), "little")
+    errors = []
+    if last != number:
+        errors.append(f"parcel {number} at {address:#x} ends with {last:#x}: overwritten")
+    if kind == CACHE:
+        kmem_cache_free(control.caches[argument], address)
+    elif kind == PAGES:
+        free_pages(address, argument)
+    else:
+        if kind == HIGH_PAGE:
+            __free_page(payload)
+        kfree(address)
+    return errors
+
+
+def drain(address: int) -> list[str]:
+    """Free the parcels that are still on their way; returns what was wrong with them."""
+    control = Control.at(address)
+    errors = []
+    for cpu in range(control.nr_cpus):
+        while (parcel := take_parcel(exchange_of(control, cpu))) is not None:
+            errors += check_and_free(control, parcel)
+    return errors
+
+
+# The disk
+
+STAMP: Final = struct.Struct("<QQ")  # block, how often it was changed
+BLOCK_BYTES: Final = 4096
+DISK: Final = 0  # device number of hda
+
+
+def use_disk(address: int, number: int, seed: int) -> dict[str, Any]:
+    """Change blocks of this CPU's part of the disk and look at them again, until told to stop."""
+    control = Control.at(address)
+    done = u64.at(control.progress)
+    chance = random.Random(seed)
+    cpu = smp_processor_id()
+    share = disk_cy.disk_size() // control.nr_cpus
+    changes = [0] * share
+    nr_blocks = nr_refused = 0
+    errors: list[str] = []
+    while not control.stop:
+        index = int(share * chance.random() ** 2)  # some blocks are wanted more often
+        block = cpu * share + index
+        buffer = buffer_io_cy.bread(DISK, block)
+        if not buffer:
+            nr_refused += 1
+            continue
+        errors += look_at_block(buffer, block, changes[index])
+        if chance.random() < 0.3:
+            changes[index] += 1
+            stamp = STAMP.pack(block, changes[index])
+            poke(buffer, stamp)
+            poke(buffer + BLOCK_BYTES - STAMP.size, stamp)
+            buffer_io_cy.mark_buffer_dirty(buffer)
+        buffer_io_cy.brelse(buffer)
+        nr_blocks += 1
+        done[number] = nr_blocks
+    return {
+        "kind": "disk", "cpu": cpu, "pid": current().pid, "blocks": nr_blocks,
+        "refused": nr_refused, "faults": injected(), "errors": errors[:20],
+    }  # fmt: skip
+
+
+def look_at_block(buffer: int, block: int, changes: int) -> list[str]:
+    """Compare a block with what was last written to it."""
+    expected = STAMP.pack(block, changes) if changes else bytes(STAMP.size)
+    for offset in (0, BLOCK_BYTES - STAMP.size):
+        found = peek(buffer + offset, STAMP.size)
+        if found != expected:
+            return [
+                f"disk block {block}, offset {offset:#x}: {found.hex()}, changed {changes} times"
+            ]
+    return []

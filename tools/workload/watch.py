@@ -1,0 +1,60 @@
+"""Watching: what the interrupt handler of `short` has made, and the events of a CPU."""
+
+import json
+from collections import Counter
+from typing import Any, Final
+
+import smpmm
+from cpus import callsite_cy, event_cy
+from smpmm.kernel import *
+from smpmm_tools.workload.control import Control, wait_a_tick
+
+SHORT_TEXT_BYTES: Final = 16  # of a record, before the bytes that repeat its number
+
+
+def read_records(address: int, number: int, path: str) -> dict[str, Any]:
+    """Read the records of the interrupt handler and look for damage, until told to stop."""
+    control = Control.at(address)
+    done = u64.at(control.progress)
+    nr_records, errors = 0, []
+    try:
+        with smpmm.open(path, "rb", 0) as device:
+            while not control.stop:
+                record = device.read(4096)
+                nr_records += 1
+                done[number] = nr_records
+                low_byte = int(record[:8]) & 0xFF
+                if record[SHORT_TEXT_BYTES:].strip(bytes((low_byte,))):
+                    errors.append(f"record {record[:8]!r} of the handler is damaged")
+    except InterruptedError:
+        pass
+    return {
+        "kind": "records", "cpu": smp_processor_id(), "pid": current().pid,
+        "records": nr_records, "errors": errors[:20],
+    }  # fmt: skip
+
+
+KEPT_EVENTS: Final = frozenset(
+    ("fault", "bug", "contention", "reclaim", "writeback", "process_died")
+)
+
+
+def follow(address: int, cpu: int, path: str) -> dict[str, Any]:
+    """Write the events of a CPU to a host file; of the frequent kinds only the number."""
+    control = Control.at(address)
+    counts: Counter[str] = Counter()
+    since = lost = 0
+    with open(path, "w") as file:
+        while True:
+            ending = control.stop
+            for event in event_cy.read_events(cpu, since):
+                lost += event["number"] - since
+                since = event["number"] + 1
+                counts[event["type"]] += 1
+                if event["type"] in KEPT_EVENTS:
+                    event["where"] = callsite_cy.site_text(event["site"])
+                    file.write(json.dumps(event) + "\n")
+            if ending:
+                break
+            wait_a_tick()
+    return {"kind": "events", "cpu": cpu, "counts": dict(counts), "lost": lost}

@@ -167,7 +167,7 @@ DISK: Final = 0  # device number of hda
 
 
 def use_disk(address: int, number: int, seed: int) -> dict[str, Any]:
-    """Change blocks of this CPU's part of the disk and look at them again, until told to stop."""
+    """Change blocks of this CPU's part of the disk and look at them, until told to stop."""
     control = Control.at(address)
     done = u64.at(control.progress)
     chance = random.Random(seed)
@@ -205,7 +205,6 @@ def look_at_block(buffer: int, block: int, changes: int) -> list[str]:
     for offset in (0, BLOCK_BYTES - STAMP.size):
         found = peek(buffer + offset, STAMP.size)
         if found != expected:
-            return [
-                f"disk block {block}, offset {offset:#x}: {found.hex()}, changed {changes} times"
-            ]
+            text = f"disk block {block} changed {changes} times, at {offset:#x}: {found.hex()}"
+            return [text]
     return []

@@ -86,9 +86,9 @@ cdef public struct semaphore:          # 72 bytes
     u32 site              # where the last downer took it
     u32 last_cpu
     u32 initial           # count given to sema_init
-    u64 acquired_ns       # when the last downer took it
     u16 class_
     u16 magic             # SEM_MAGIC or SEM_SIGNAL_MAGIC
+    u64 acquired_ns       # when the last downer took it
 
 cdef public struct rw_semaphore:       # 72 bytes
     wait_queue_head wait
@@ -97,9 +97,9 @@ cdef public struct rw_semaphore:       # 72 bytes
     u32 site
     u32 last_cpu
     u32 pad
-    u64 acquired_ns
     u16 class_
     u16 magic
+    u64 acquired_ns
 
 cdef public struct completion:         # 56 bytes
     wait_queue_head wait

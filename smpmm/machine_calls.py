@@ -99,14 +99,6 @@ class MachineCalls:
         """Return the names of all /proc files."""
         return self._syscall("smpmm.proc.registry:ls")
 
-    def lock_stat(self) -> Any:
-        """Return the statistics of all locks: a record whose str() is /proc/lock_stat."""
-        return self._syscall("cpus.lockstat:gather")
-
-    def check(self) -> None:
-        """Walk every invariant; CorruptionError names the first that is broken."""
-        self._syscall("smpmm.checks:run")
-
     def dmesg(self) -> str:
         """Return the kernel log; needs no CPU."""
         return self._query("dmesg")

@@ -138,7 +138,6 @@ class Stress:
         )  # fmt: skip
         limit = max(16, PARCELS_PER_MIB * (self.machine.config.ram_bytes >> 20) // self.cpus)
         self.spawn(f"churn {cpu}", cpu, churn.churn, limit, seed + cpu)
-        self.spawn(f"disk {cpu}", cpu, churn.use_disk, seed + cpu)
 
     def spawn(
         self, name: str, cpu: int, function: Any, *args: Any, counted: bool = True

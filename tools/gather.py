@@ -96,12 +96,12 @@ def events(run: runs.Run, cpus: int) -> Iterator[dict[str, Any]]:
                         yield json.loads(line)
 
 
-def merge_events(run: runs.Run, cpus: int, endings: dict[tuple[int, int], Any]) -> None:
+def merge_events(run: runs.Run, cpus: int, endings: dict[tuple[str, int, int], Any]) -> None:
     """Write events.jsonl in the order of time; each fault with how it ended."""
     every = sorted(events(run, cpus), key=lambda event: event["ns"])
     with open(run.path / "events.jsonl", "w") as file:
         for event in every:
-            event.update(endings.get((event["cpu"], event["number"]), {}))
+            event.update(endings.get((event["type"], event["cpu"], event["number"]), {}))
             file.write(json.dumps(event) + "\n")
     for cpu in range(cpus):
         (run.path / f"events.cpu{cpu}").unlink(missing_ok=True)
@@ -114,18 +114,17 @@ def attribute_faults(
     tasks = {one["pid"]: one for one in results if "pid" in one}
     rows: Counter[tuple[str, str, str, str]] = Counter()
     kinds: Counter[str] = Counter()
-    endings = {}
+    endings: dict[tuple[str, int, int], Any] = {}
     in_driver_calls = 0
     for event in events(run, cpus):
         if event["type"] != "fault":
             continue
-        kind = "fail_page_alloc" if event["a"] else "failslab"
-        kinds[kind] += 1
+        kinds[event["name"]] += 1
         who, call, ending = ending_of(event, tasks)
         in_driver_calls += who == "copier"
-        rows[who, event["where"], call, ending] += 1
-        endings[event["cpu"], event["number"]] = {
-            "kind": kind, "who": who, "call": call, "ending": ending,
+        rows[who, event["stack"][0], call, ending] += 1
+        endings["fault", event["cpu"], event["number"]] = {
+            "who": who, "call": call, "ending": ending,
         }  # fmt: skip
     reclaimed = reclaim(run, cpus)
     merge_events(run, cpus, endings)
@@ -140,11 +139,11 @@ def attribute_faults(
 
 def ending_of(event: dict[str, Any], tasks: dict[int, Any]) -> tuple[str, str, str]:
     """Return (who, which call of theirs, how that call ended) for a fault."""
-    if event["where"].startswith("short_"):
+    if not event["task"]:
         return "handler", "interrupt", "record dropped and counted"
     task = tasks.get(event["task"])
     if task is None:
-        return ("task" if event["task"] else "interrupt"), "-", "not followed"
+        return "other task", "-", "not followed"
     if task["kind"] == "churn":
         return "churn", "allocation", "0 to the caller, counted"
     faulted = task.get("faulted", ())

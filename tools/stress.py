@@ -120,7 +120,7 @@ class Stress:
             self.start_on(cpu)
         if self.options["irq_rate"]:
             self.spawn("reader", self.cpus - 1, watch.read_records, "/dev/short0")
-        gather.set_faults(machine, self.options["failslab"])
+        machine.run(control.set_faults, self.options["failslab"])
         gather.start_interrupts(machine, self.options["irq_rate"], self.options["seed"])
 
     def start_on(self, cpu: int) -> None:
@@ -204,7 +204,7 @@ class Stress:
             except Exception as error:
                 self.task_failed(name, error)
         gather.stop_interrupts(machine)
-        self.record["faults_configured"] = gather.set_faults(machine, 0)
+        self.record["faults_configured"] = machine.run(control.set_faults, 0)
 
     def task_failed(self, name: str, error: Exception) -> None:
         self.findings.append(findings.of_exception(f"task {name}", error))

@@ -2,6 +2,8 @@
 
 from typing import Any, Final
 
+from cpus import task_cy
+from smpmm import fault_cy
 from smpmm.kernel import *
 
 CACHE_SIZES: Final = (48, 200, 1500)  # bytes, of the caches of our own
@@ -83,7 +85,26 @@ def free(address: int) -> list[str]:
 
 def injected() -> int:
     """Return how many injected failures this task got so far."""
-    return current().nr_faults
+    return task_cy.task_info(current())["nr_faults"]
+
+
+# failslab and fail_page_alloc leave sleeping and order-0 requests alone unless told so.
+FAULT_GATES: Final = (
+    ("failslab", "ignore-gfp-wait"),
+    ("fail_page_alloc", "ignore-gfp-wait"),
+    ("fail_page_alloc", "ignore-gfp-highmem"),
+    ("fail_page_alloc", "min-order"),
+)
+
+
+def set_faults(percent: int) -> dict[str, dict[str, int]]:
+    """Let `percent` of all allocations fail, of whatever kind; returns the attributes."""
+    for name, file in FAULT_GATES:
+        fault_cy.set_attribute(name, file, 0)
+    for name in fault_cy.NAMES:
+        for file, value in (("verbose", 0), ("times", -1), ("probability", percent)):
+            fault_cy.set_attribute(name, file, value)
+    return {name: fault_cy.attributes(name) for name in fault_cy.NAMES}
 
 
 def wait_a_tick() -> None:

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 import smpmm
 from cpus import callsite_cy, event_cy
+from smpmm import fault_cy
 from smpmm.kernel import *
 from smpmm_tools.workload.control import Control, wait_a_tick
 
@@ -34,19 +35,24 @@ def read_records(address: int, number: int, path: str) -> dict[str, Any]:
     }  # fmt: skip
 
 
-KEPT_EVENTS: Final = frozenset(
-    ("fault", "bug", "contention", "reclaim", "writeback", "process_died")
-)
+KEPT_EVENTS: Final = frozenset(("bug", "contention", "reclaim", "writeback", "process_died"))
 
 
 def follow(address: int, cpu: int, path: str) -> dict[str, Any]:
-    """Write the events of a CPU to a host file; of the frequent kinds only the number."""
+    """Write the events of a CPU to a host file; of the frequent kinds only the number.
+
+    Faults are written with their call stacks, which the event has no room for.
+    """
     control = Control.at(address)
     counts: Counter[str] = Counter()
-    since = lost = 0
+    since = lost = next_fault = 0
     with open(path, "w") as file:
         while True:
             ending = control.stop
+            for fault in fault_cy.injected(next_fault):
+                next_fault = fault["number"] + 1
+                if fault["cpu"] == cpu:
+                    file.write(json.dumps({**fault, "type": "fault"}) + "\n")
             for event in event_cy.read_events(cpu, since):
                 lost += event["number"] - since
                 since = event["number"] + 1

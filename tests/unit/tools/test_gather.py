@@ -13,10 +13,15 @@ COPIER = {
 }  # fmt: skip
 
 
-def fault(number: int, ns: int, task: int, where: str = "scull_write (scull.py:9)") -> dict:
+WRITE = "scull_write (scull.py:9)"
+
+
+def fault(number: int, ns: int, task: int, where: str = WRITE) -> dict:
     return {
-        "type": "fault", "number": number, "ns": ns, "cpu": 0, "task": task, "site": 1,
-        "a": 0, "b": 4000, "c": 1, "where": where,
+        "type": "fault", "number": number, "ns": ns, "cpu": 0, "task": task,
+        "name": "failslab",
+        "size": 4000, "nth": 1,
+        "stack": [where],
     }  # fmt: skip
 
 
@@ -42,7 +47,7 @@ def test_a_fault_between_driver_calls_is_not_counted_as_one(tmp_path) -> None:
 
 
 def test_a_fault_of_the_handler_is_told_from_that_of_the_interrupted_task(tmp_path) -> None:
-    record, _ = attribute(tmp_path, fault(1, 150, 1001, "short_alloc (short.py:70)"))
+    record, _ = attribute(tmp_path, fault(1, 150, 0, "short_alloc (short.py:70)"))
     assert record["rows"] == [
         ["handler", "short_alloc (short.py:70)", "interrupt", "record dropped and counted", 1]
     ]

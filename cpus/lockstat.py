@@ -238,6 +238,11 @@ def proc_text(stat: LockStat) -> str:
     return text
 
 
+def proc_read() -> str:
+    """Return /proc/lock_stat as it is now."""
+    return proc_text(gather())
+
+
 def proc_write(text: str) -> None:
     """Take a write to /proc/lock_stat: '0' clears, anything else is accepted and ignored."""
     if text.startswith("0"):

@@ -11,7 +11,7 @@ from itertools import repeat
 from typing import Any, Final
 
 import smpmm
-from cpus import spinlock_cy
+from cpus import lockstat_cy
 from smpmm.kernel import *
 from smpmm_tools import bench_cy
 
@@ -68,11 +68,11 @@ def lock_statistics(rounds: int, nr: int) -> dict[str, float]:
 
     def switched(on: bool) -> Callable[[int], float]:
         def run(nr: int) -> float:
-            spinlock_cy.set_stats(on)
+            lockstat_cy.set_stats(on)
             try:
                 return pair(nr)
             finally:
-                spinlock_cy.set_stats(True)
+                lockstat_cy.set_stats(True)
 
         return run
 

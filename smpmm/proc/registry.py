@@ -25,7 +25,7 @@ FILES: Final = MappingProxyType(
         "kallsyms": "smpmm.proc.texts:ksyms_text",
         "ksyms": "smpmm.proc.texts:ksyms_text",
         "kmsg": "cpus.event_cy:dmesg",
-        "lock_stat": "cpus.lockstat:proc_text",
+        "lock_stat": "cpus.lockstat:proc_read",
         "meminfo": "smpmm.proc.memory:meminfo",
         "modules": "smpmm.module:modules_text",
         "slabinfo": "smpmm.mm.slabinfo:slabinfo_text",

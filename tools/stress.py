@@ -17,7 +17,7 @@ import click
 
 from smpmm_tools import findings, gather, output, report, runs
 from smpmm_tools.findings import Finding
-from smpmm_tools.workload import churn, control, copying, watch
+from smpmm_tools.workload import churn, control, copying, disk, watch
 
 NR_DEVICES_PARAMETER: Final = {
     "scull": "scull_nr_devs",
@@ -28,9 +28,7 @@ IRQ_DRIVER: Final = "short"
 NR_FILES: Final = 200
 LARGEST_FILE_BYTES: Final = 512 << 10
 SHARED_BYTES: Final = 32 << 10  # of the device that all CPUs write to, for each CPU
-PARCELS_PER_MIB: Final = (
-    6  # of RAM, that may be on their way to one CPU, by the number of CPUs
-)
+PARCELS_PER_MIB: Final = 100  # of RAM, on their way at once, of some 2 KiB each
 END_TIMEOUT_S: Final = 60.0
 SAMPLE_S: Final = 0.5
 
@@ -138,6 +136,7 @@ class Stress:
         )  # fmt: skip
         limit = max(16, PARCELS_PER_MIB * (self.machine.config.ram_bytes >> 20) // self.cpus)
         self.spawn(f"churn {cpu}", cpu, churn.churn, limit, seed + cpu)
+        self.spawn(f"disk {cpu}", cpu, disk.use_disk, seed + cpu)
 
     def spawn(
         self, name: str, cpu: int, function: Any, *args: Any, counted: bool = True

@@ -122,7 +122,8 @@ def test_what_a_dead_cpu_had_allocated_is_reported_by_call_site() -> None:
         while machine.run(look, word, cpu=0) != b"ready":
             assert time.monotonic() < deadline
         os.kill(machine.cpus[1].pid, signal.SIGKILL)
-        while "pages in 3 blocks, at keep_pages_and_wait" not in machine.dmesg():
+        while "1 pages in 1 blocks, at keep_pages_and_wait" not in machine.dmesg():
             assert time.monotonic() < deadline, machine.dmesg()
         assert "cpu1 died with 7 pages allocated in 4 blocks" in machine.dmesg()
+        assert "6 pages in 3 blocks, at " in machine.dmesg()
         machine.spawn(figures, cpu=0).result(timeout=20)

@@ -98,6 +98,7 @@ build/.compiled: $(VENV)/.run setup.py $(COMPILED) $(HEADERS) $(MISSING)
 	@mkdir -p build
 	@touch build/.begun
 	@$(BIN)/python setup.py -q build_ext --inplace
+	@$(BIN)/python -m compileall -q $(FOLDERS)
 	@mv build/.begun $@
 endif
 missing:

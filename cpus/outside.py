@@ -7,7 +7,7 @@ holds for ever, so a process of its own reads it, and the monitor goes on.
 import sys
 from typing import Any, Final
 
-from cpus import event_cy, lockstat, monitor, relay, ship, worker
+from cpus import event_cy, monitor, relay, ship, worker
 
 NOTE: Final = "no CPU answers: read from outside"
 
@@ -17,6 +17,8 @@ def dmesg(switchboard: "relay.Relay", args: Any) -> str:
 
 
 def lock_stat(switchboard: "relay.Relay", args: Any) -> Any:
+    from cpus import lockstat  # a report is rare, and every CPU has what this process imports
+
     return lockstat.gather(NOTE)
 
 

@@ -11,12 +11,12 @@ his `except` clause catches it. A class that was shipped before is not made agai
 
 import importlib
 import io
+import os
 import sys
 import traceback
 import weakref
 from collections.abc import Callable
 from typing import Any
-from uuid import uuid4
 
 from dill import Pickler, Unpickler
 from dill import _dill as dill_internals
@@ -92,7 +92,7 @@ dill_internals._locate_function = _locate_function_or_ship
 def _token_of(cls: type) -> str:
     token = _tokens.get(cls)
     if token is None:
-        token = _tokens[cls] = uuid4().hex
+        token = _tokens[cls] = os.urandom(16).hex()
         _classes[token] = cls
     return token
 

@@ -18,7 +18,17 @@ from typing import Any, Final
 
 import posix_ipc
 
-from cpus import channel, event_cy, host_cy, monitor, percpu_cy, relay, segment_cy, task_cy
+from cpus import (
+    channel,
+    event_cy,
+    host_cy,
+    late_site,
+    monitor,
+    percpu_cy,
+    relay,
+    segment_cy,
+    task_cy,
+)
 from cpus.errors import MachineError
 from smpmm.config import RESERVED_BYTES, Config
 from smpmm.mm import window_cy
@@ -188,8 +198,9 @@ def start(control: socket.socket, user_pid: int) -> monitor.Monitor:
     machine = monitor.Monitor(config.cpus, user_pid)
     switchboard = relay.Relay(machine, control, run_directory())
     switchboard.segment_fd = fd
-    gc.collect()
-    gc.freeze()
+    late_site.install()
+    gc.freeze()  # the collector would write to pages that the processes share
+    gc.enable()
     try:
         for cpu in range(config.cpus):
             machine.fork("cpu", monitor.KIND_CPU, f"cpu{cpu}", cpu, cpu)

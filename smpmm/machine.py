@@ -21,7 +21,11 @@ from smpmm.machine_calls import MachineCalls
 BOOT_TIMEOUT_S = 30
 CLOSE_TIMEOUT_S = 5
 ANSWER_S = 5  # for a report from a CPU; then the segment is read from outside
-START = "import sys; sys.path[:] = {path!r}; from smpmm.boot import main; main({fd}, {pid})"
+# The collector waits until the modules are loaded: what a boot makes, stays.
+START = """import gc; gc.disable()
+import sys; sys.path[:] = {path!r}; sys.prefix, sys.exec_prefix = {prefix!r}
+from smpmm.boot import main; main({fd}, {pid})"""
+HOME = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 
 class Cpu:
@@ -197,9 +201,12 @@ def start_monitor(control: socket.socket) -> subprocess.Popen:
     """Start the monitor: a fresh interpreter that finds modules where this one does."""
     fd = control.fileno()
     path = [entry or os.getcwd() for entry in sys.path]
-    code = START.format(path=path, fd=fd, pid=os.getpid())
+    if HOME not in path:  # found by an import hook, which the monitor begins without
+        path.append(HOME)
+    prefix = (sys.prefix, sys.exec_prefix)
+    code = START.format(path=path, prefix=prefix, fd=fd, pid=os.getpid())
     return subprocess.Popen(
-        [sys.executable, "-c", code],
+        [sys.executable, "-S", "-c", code],
         pass_fds=(fd,),
         start_new_session=True,
         stdin=subprocess.DEVNULL,

@@ -9,7 +9,7 @@ functions that are shipped with the same object share one struct, and each machi
 
 from __future__ import annotations
 
-import secrets
+import os
 import sys
 from typing import Any, NamedTuple
 
@@ -49,7 +49,7 @@ def make(cls: type, args: tuple, place: str) -> int:
     nr_bytes = field_cy.sizeof(cls)
     if nr_bytes > OFFSET_MASK:
         raise TypeError(f"{cls.__name__} has {nr_bytes} bytes, more than {OFFSET_MASK}")
-    promise = MARK | secrets.randbits(62 - OFFSET_BITS) << OFFSET_BITS
+    promise = MARK | int.from_bytes(os.urandom(8), "little") >> 2 + OFFSET_BITS << OFFSET_BITS
     _promised[promise] = Promised(cls, args, place)
     return promise
 

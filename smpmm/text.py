@@ -12,7 +12,6 @@ from __future__ import annotations
 import types
 import weakref
 from collections.abc import Callable
-from hashlib import blake2b
 from typing import Any
 
 from sortedcontainers import SortedDict
@@ -20,6 +19,11 @@ from sortedcontainers import SortedDict
 from cpus import bug
 from cpus.handle_cy import Handle
 from smpmm import frozen, namespace, text_cy
+
+try:
+    from _blake2 import blake2b
+except ImportError:  # hashlib has the same function, and loads OpenSSL for the others
+    from hashlib import blake2b
 
 LIVE = 2
 GONE = 3

@@ -122,8 +122,8 @@ cdef u16 wait_queue_class(const char *name) noexcept
 cdef void prepare_to_wait(wait_queue_head *queue, u64 state, bint exclusive) noexcept
 cdef void finish_wait(wait_queue_head *queue) noexcept
 # Leaves the call, switches to another task, comes back inside. Returns 0, or -1 with an
-# exception set, outside of the call, when the task was killed: call finish_wait_outside and return.
-# `timeout_ns` 0 = none.
+# exception set, outside of the call, when the task was killed: call finish_wait_outside and
+# return. `timeout_ns` 0 = none.
 cdef int schedule_inside(u64 timeout_ns) except -1
 cdef void finish_wait_outside(wait_queue_head *queue) noexcept
 cdef int wake_up_queue(wait_queue_head *queue, int nr_exclusive) noexcept   # inside

@@ -13,27 +13,27 @@ from smpmm_tools.output import Page, count_text, left, right, time_text
 
 BY_LOCK = (
     left("lock"),
-    left("type"),
-    right("acquired"),
+    left("type", spare=5),
+    right("acquired", spare=1),
     right("contended"),
     right("total wait"),
-    right("max wait"),
-    right("avg wait"),
+    right("max wait", spare=2),
+    right("avg wait", spare=4),
     right("host-desched."),
     right("parked"),
-    right("avg hold"),
-    right("max hold"),
+    right("avg hold", spare=3),
+    right("max hold", spare=6),
 )
 BY_CALLER = (
     left("lock"),
-    left("waiter", shrink=True),
-    left("holder", shrink=True),
-    right("contended"),
+    left("waiter", folds=True),
+    left("holder", folds=True),
+    right("contended", spare=1),
     right("total wait"),
-    right("max wait"),
-    right("avg wait"),
-    right("host-desched."),
-    right("parked"),
+    right("max wait", spare=4),
+    right("avg wait", spare=5),
+    right("host-desched.", spare=3),
+    right("parked", spare=2),
 )
 
 

@@ -126,14 +126,12 @@ def attribute_faults(
         endings["fault", event["cpu"], event["number"]] = {
             "who": who, "call": call, "ending": ending,
         }  # fmt: skip
-    reclaimed = reclaim(run, cpus)
     merge_events(run, cpus, endings)
     return {
         "total": sum(kinds.values()),
         "kinds": dict(kinds),
         "in_driver_calls": in_driver_calls,
         "rows": [[*key, count] for key, count in rows.most_common()],
-        "reclaim": reclaimed,
     }
 
 
@@ -144,29 +142,10 @@ def ending_of(event: dict[str, Any], tasks: dict[int, Any]) -> tuple[str, str, s
     task = tasks.get(event["task"])
     if task is None:
         return "other task", "-", "not followed"
-    if task["kind"] == "churn":
-        return "churn", "allocation", "0 to the caller, counted"
+    if task["kind"] in ("churn", "disk"):
+        return task["kind"], "allocation", "0 to the caller, counted"
     faulted = task.get("faulted", ())
     at = bisect.bisect_right(faulted, event["ns"], key=lambda call: call[0]) - 1
     if at >= 0 and faulted[at][0] <= event["ns"] <= faulted[at][1]:
         return "copier", faulted[at][2], faulted[at][3]
     return task["kind"], "-", "outside of a driver call"
-
-
-def reclaim(run: runs.Run, cpus: int) -> dict[str, int]:
-    """Add up what was reclaimed, by whom, in pages."""
-    total = {
-        "kswapd_pages": 0,
-        "direct_pages": 0,
-        "nr_kswapd": 0,
-        "nr_direct": 0,
-        "writeback": 0,
-    }
-    for event in events(run, cpus):
-        if event["type"] == "reclaim":
-            who = "direct" if event["b"] else "kswapd"
-            total[f"{who}_pages"] += event["a"]
-            total[f"nr_{who}"] += 1
-        elif event["type"] == "writeback":
-            total["writeback"] += 1
-    return total

@@ -20,15 +20,19 @@ class Column:
 
     name: str
     right: bool = False
-    shrink: bool = False  # may be folded when the terminal is narrow
+    folds: bool = False  # over several lines when the terminal is narrow
+    spare: int = 0  # left out when it is narrower still, the highest first; 0 = never
 
 
-def left(name: str, shrink: bool = False) -> Column:
-    return Column(name, False, shrink)
+FOLDED_WIDTH: Final = 20
 
 
-def right(name: str) -> Column:
-    return Column(name, True)
+def left(name: str, folds: bool = False, spare: int = 0) -> Column:
+    return Column(name, False, folds, spare)
+
+
+def right(name: str, spare: int = 0) -> Column:
+    return Column(name, True, False, spare)
 
 
 class Page:
@@ -76,20 +80,40 @@ class RichPage(Page):
         from rich.table import Table
         from rich.text import Text
 
-        table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
-        for column in columns:
+        lines = list(rows)
+        shown = fitting(columns, lines, self.console.width)
+        table = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0))
+        for index in shown:
             table.add_column(
-                column.name,
-                justify="right" if column.right else "left",
-                no_wrap=not column.shrink,
+                columns[index].name,
+                justify="right" if columns[index].right else "left",
+                no_wrap=not columns[index].folds,
                 overflow="fold",
             )
-        for row in rows:
-            table.add_row(*(Text(cell) for cell in row))
+        for line in lines:
+            table.add_row(*(Text(line[index]) for index in shown))
         self.console.print(table)
+        if len(shown) < len(columns):
+            names = ", ".join(c.name for i, c in enumerate(columns) if i not in shown)
+            self.line(f"(too narrow for: {names})", "dim")
 
     def block(self, text: str) -> None:
         self.console.print(text.rstrip("\n"), soft_wrap=True)
+
+
+def fitting(columns: Sequence[Column], rows: Sequence[Sequence[str]], width: int) -> list[int]:
+    """Return the indexes of the columns that a terminal of this width has room for."""
+    needs = []
+    for index, column in enumerate(columns):
+        need = max(len(text) for text in (column.name, *(row[index] for row in rows)))
+        needs.append(min(need, FOLDED_WIDTH) if column.folds else need)
+    shown = list(range(len(columns)))
+    while sum(needs[i] + len(GAP) for i in shown) > width:
+        spare = max(shown, key=lambda i: columns[i].spare)
+        if not columns[spare].spare:
+            break
+        shown.remove(spare)
+    return shown
 
 
 def plain_table(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> str:

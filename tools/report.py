@@ -16,12 +16,13 @@ from smpmm_tools.output import (
 FAULT_ROWS: Final = 16
 REPORT_LINES: Final = 30
 COPIES: Final = (
-    left("CPU"), right("files"), right("copied"), right("per second"), right("driver calls"),
-    right("repeated: no memory"), right("objects and pages allocated"), right("per second"),
-    right("refused"),
+    left("CPU"), right("files", spare=4), right("copied"), right("per second"),
+    right("driver calls", spare=3), right("no memory", spare=1), right("allocations"),
+    right("per second"), right("refused", spare=2),
 )  # fmt: skip
 FAULTS: Final = (
-    left("who"), left("call site", shrink=True), left("call"), left("how it ended"),
+    left("who", spare=1), left("call site", folds=True), left("call"),
+    left("how it ended", folds=True),
     right("faults"),
 )  # fmt: skip
 
@@ -30,9 +31,9 @@ def render_stress(page: Page, config: Any, record: Any, lock_stat: Any) -> None:
     """Print everything that a stress run measured, the verdict last."""
     render_head(page, config, record)
     render_load(page, record)
-    render_interrupts(page, record)
+    render_interrupts(page, record, config["options"]["irq_rate"])
     render_faults(page, record["faults"], config["options"]["failslab"])
-    render_reclaim(page, record["faults"]["reclaim"])
+    render_reclaim(page, record["reclaim"])
     if lock_stat is not None:
         contention.render(page, lock_stat)
     render_verdict(page, record)
@@ -72,8 +73,13 @@ def render_load(page: Page, record: Any) -> None:
     for into in sums.values():
         for name, value in into.items():
             total[name] += value
-    page.heading("Throughput: written and read back, digests compared")
+    page.heading("Throughput")
     page.table(COPIES, [*rows, load_row("all", total, seconds)])
+    page.line(
+        "Copied: written into a device and read back, digests compared; no memory: driver "
+        "calls repeated for it. Allocations: objects and pages that another CPU frees.",
+        "dim",
+    )
 
 
 def load_row(label: str, sums: dict[str, int], seconds: float) -> tuple[str, ...]:
@@ -90,7 +96,7 @@ def load_row(label: str, sums: dict[str, int], seconds: float) -> tuple[str, ...
     )
 
 
-def render_interrupts(page: Page, record: Any) -> None:
+def render_interrupts(page: Page, record: Any, rate: int) -> None:
     counts: defaultdict[str, int] = defaultdict(int)
     lost = 0
     for one in record["results"]:
@@ -103,7 +109,8 @@ def render_interrupts(page: Page, record: Any) -> None:
     page.heading("Interrupts")
     page.line(
         f"{count_text(counts['irq_handler_entry'])} handled "
-        f"({count_text(counts['irq_handler_entry'] / seconds)} per second), "
+        f"({count_text(counts['irq_handler_entry'] / seconds)} per second of "
+        f"{count_text(rate)} asked), "
         f"{count_text(counts['softirq_entry'])} softirqs, "
         f"{plural(records, 'record')} of the device read by a task; "
         f"{count_text(counts['sched_switch'])} task switches"
@@ -130,14 +137,23 @@ def render_faults(page: Page, faults: Any, percent: int) -> None:
         page.line(f"{len(rows) - FAULT_ROWS} more rows with {plural(rest, 'fault')}", "dim")
 
 
-def render_reclaim(page: Page, reclaim: Any) -> None:
+def render_reclaim(page: Page, figures: Any) -> None:
+    """Print what took memory back, and from where."""
     page.heading("Reclaim")
     page.line(
-        f"kswapd freed {plural(reclaim['kswapd_pages'], 'page')} in "
-        f"{plural(reclaim['nr_kswapd'], 'run')}, allocating tasks "
-        f"{plural(reclaim['direct_pages'], 'page')} in {plural(reclaim['nr_direct'], 'call')}"
-        "; "
-        f"{plural(reclaim['writeback'], 'buffer')} written back"
+        f"kswapd: woken {count_text(figures['nr_kswapd_wakeups'])} times, "
+        f"freed {plural(figures['kswapd_freed'], 'page')} "
+        f"of {count_text(figures['kswapd_scanned'])} looked at; "
+        f"allocating tasks: waited {count_text(figures['nr_waits'])} times, "
+        f"freed {plural(figures['direct_freed'], 'page')} themselves"
+    )
+    page.line(
+        f"buffers of the disk: {count_text(figures['hits'])} hits, "
+        f"{count_text(figures['misses'])} misses, "
+        f"{count_text(figures['written'])} written back; "
+        f"slabs gave back {plural(figures['slab_freed'], 'page')}; "
+        f"{plural(figures['nr_failed'], 'request')} failed; "
+        f"{plural(figures['nr_oom_kills'], 'OOM kill')}"
     )
 
 

@@ -219,6 +219,7 @@ class Stress:
         stat = machine.lock_stat()
         self.lock_stat = stat.as_dict()
         run.write_json("lock_stat.json", self.lock_stat)
+        self.record["reclaim"] = machine.run(disk.reclaim_figures)
         self.record["proc_failed"] = gather.save_proc(machine, run)
 
     def take_down(self) -> None:

@@ -12,6 +12,8 @@ from typing import Any, Final
 from smpmm.kernel import *
 from smpmm_tools.workload.control import CACHE_SIZES, Control, exchange_of, injected
 
+BATCH: Final = 32  # parcels between two looks at `stop`
+
 # What a parcel is: how it was allocated says how it is freed.
 KMALLOC: Final = 0
 CACHE: Final = 1
@@ -40,16 +42,21 @@ def churn(address: int, number: int, limit: int, seed: int) -> dict[str, Any]:
     counts: Counter[str] = Counter()
     errors: list[str] = []
     while not control.stop:
-        for _ in range(32):
-            parcel = make_parcel(control, chance, counts) if target.nr_parcels < limit else 0
-            if parcel:
-                send_parcel(target, parcel)
-            if chance.random() < own.nr_parcels / limit:
+        full = True
+        for _ in range(BATCH):
+            if target.nr_parcels < limit:
+                full = False
+                parcel = make_parcel(control, chance, counts)
+                if parcel:
+                    send_parcel(target, parcel)
+            if full or chance.random() < own.nr_parcels / limit:
                 arrived = take_parcel(own)
                 if arrived is not None:
                     counts["freed"] += 1
                     errors += check_and_free(control, arrived)
         done[number] = counts["sent"]
+        if full:
+            schedule()  # nobody takes them: the CPU is better used by another task
     return {
         "kind": "churn", "cpu": cpu, "pid": current().pid, "counts": dict(counts),
         "faults": injected(), "errors": errors[:20],

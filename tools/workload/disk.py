@@ -9,7 +9,7 @@ import struct
 from typing import Any, Final
 
 from smpmm.kernel import *
-from smpmm.mm import buffer_io_cy, disk_cy
+from smpmm.mm import buffer_io_cy, disk_cy, page_alloc_cy
 from smpmm_tools.workload.control import Control, injected
 
 STAMP: Final = struct.Struct("<QQ")  # block, how often it was changed
@@ -35,7 +35,7 @@ def use_disk(address: int, number: int, seed: int) -> dict[str, Any]:
             nr_refused += 1
             continue
         errors += look_at_block(buffer, block, changes[index])
-        if chance.random() < 0.3:
+        if chance.random() < 0.6:
             changes[index] += 1
             stamp = STAMP.pack(block, changes[index])
             poke(buffer, stamp)
@@ -48,6 +48,11 @@ def use_disk(address: int, number: int, seed: int) -> dict[str, Any]:
         "kind": "disk", "cpu": cpu, "pid": current().pid, "blocks": nr_blocks,
         "refused": nr_refused, "faults": injected(), "errors": errors[:20],
     }  # fmt: skip
+
+
+def reclaim_figures() -> dict[str, int]:
+    """Return what reclaim has done since boot, and how the disk's buffers were used."""
+    return {**page_alloc_cy.vm_counters(), **buffer_io_cy.cache_info()}
 
 
 def look_at_block(buffer: int, block: int, changes: int) -> list[str]:

@@ -61,13 +61,3 @@ def test_equal_faults_are_one_row(tmp_path) -> None:
 def test_half_a_line_of_a_dead_cpu_is_passed_over(tmp_path) -> None:
     (tmp_path / "events.cpu0").write_text(json.dumps(fault(1, 150, 1001)) + '\n{"type": "fa')
     assert gather.attribute_faults(runs.Run(tmp_path), [COPIER], 1)["total"] == 1
-
-
-def test_reclaim_is_added_up_by_who_did_it(tmp_path) -> None:
-    events = [
-        {"type": "reclaim", "a": pages, "b": who, "ns": 1, "cpu": 0, "number": n}
-        for n, (pages, who) in enumerate([(8, 0), (4, 1), (2, 0)])
-    ]
-    record, _ = attribute(tmp_path, *events)
-    assert record["reclaim"]["kswapd_pages"] == 10
-    assert record["reclaim"]["direct_pages"] == 4

@@ -113,10 +113,11 @@ class Task:
 
     def check_left(self) -> None:
         """Report a task that returns in atomic context; what it left is given back."""
-        info = percpu_cy.cpu_info(percpu_cy.own_cpu())
+        # By kernel calls: outside of one, a handler may be this CPU and the words be its.
+        count, irqs_off = context_cy.preempt_count(), context_cy.irqs_disabled()
         held = lock_cy.held_locks()
-        if held or info["preempt_count"] or info["irqs_off"]:
-            what = f"preempt_count {info['preempt_count']:#x}, irqs {info['irqs_off']}"
+        if held or count or irqs_off:
+            what = f"preempt_count {count:#x}, irqs {'off' if irqs_off else 'on'}"
             try:
                 bug.left_locked(f"{len(held)} spinlocks held, {what}")
             finally:

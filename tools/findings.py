@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 REPORT_END: Final = re.compile(r"^\[(\w+); Linux [\w.]+ here: ")
+LEAKS: Final = re.compile(r"^rmmod (\S+): not freed:$")
 PANIC: Final = "Kernel panic: "
 STAMP: Final = re.compile(r"^\[ *(\d+\.\d+)\] ")
 
@@ -28,11 +29,18 @@ class Finding:
 
 
 def from_log(dmesg: str) -> list[Finding]:
-    """Return the reports of a kernel log, oldest first."""
+    """Return the reports of a kernel log, oldest first, and what rmmod names as not freed."""
     found: list[Finding] = []
     report: list[str] = []
+    leaking = ""
     for stamped in dmesg.splitlines():
         line = STAMP.sub("", stamped)
+        if match := LEAKS.match(line):
+            leaking = f"{match[1]}: "
+            continue
+        if leaking and line.startswith(leaking):
+            found.append(Finding("leak", line))
+            continue
         if is_title(line):
             report = [line]
         elif report:

@@ -14,7 +14,7 @@ from smpmm_tools.workload.control import Control, injected
 
 STAMP: Final = struct.Struct("<QQ")  # block, how often it was changed
 BLOCK_BYTES: Final = 4096
-DISK: Final = 0  # device number of hda
+DISK: Final = 0x300  # device number of hda
 
 
 def use_disk(address: int, number: int, seed: int) -> dict[str, Any]:
@@ -30,10 +30,13 @@ def use_disk(address: int, number: int, seed: int) -> dict[str, Any]:
     while not control.stop:
         index = int(share * chance.random() ** 2)  # some blocks are wanted more often
         block = cpu * share + index
-        buffer = buffer_io_cy.bread(DISK, block)
+        buffer = buffer_io_cy.getblk(DISK, block)
         if not buffer:
             nr_refused += 1
             continue
+        error = buffer_io_cy.read_buffer(buffer)
+        if error:
+            raise OSError(error, f"disk block {block} cannot be read")
         errors += look_at_block(buffer, block, changes[index])
         if chance.random() < 0.6:
             changes[index] += 1

@@ -10,6 +10,7 @@ from smpmm import fault_cy
 from smpmm.kernel import *
 from smpmm_tools.workload.control import Control, wait_a_tick
 
+MOST_RECORDS: Final = 20_000  # of one kind, of one CPU, in the file of a run
 SHORT_TEXT_BYTES: Final = 16  # of a record, before the bytes that repeat its number
 
 
@@ -38,6 +39,12 @@ def read_records(address: int, number: int, path: str) -> dict[str, Any]:
 KEPT_EVENTS: Final = frozenset(("bug", "contention", "reclaim", "writeback", "process_died"))
 
 
+def room(counts: Counter[str], kind: str) -> bool:
+    """Count one more record of a kind; false when a file has enough of them."""
+    counts[kind] += 1
+    return counts[kind] <= MOST_RECORDS
+
+
 def follow(address: int, cpu: int, path: str) -> dict[str, Any]:
     """Write the events of a CPU to a host file; of the frequent kinds only the number.
 
@@ -51,13 +58,13 @@ def follow(address: int, cpu: int, path: str) -> dict[str, Any]:
             ending = control.stop
             for fault in fault_cy.injected(next_fault):
                 next_fault = fault["number"] + 1
-                if fault["cpu"] == cpu:
+                if fault["cpu"] == cpu and room(counts, "fault kept"):
                     file.write(json.dumps({**fault, "type": "fault"}) + "\n")
             for event in event_cy.read_events(cpu, since):
                 lost += event["number"] - since
                 since = event["number"] + 1
                 counts[event["type"]] += 1
-                if event["type"] in KEPT_EVENTS:
+                if event["type"] in KEPT_EVENTS and room(counts, f"{event['type']} kept"):
                     event["where"] = callsite_cy.site_text(event["site"])
                     file.write(json.dumps(event) + "\n")
             if ending:

@@ -29,6 +29,18 @@ def test_every_report_of_the_log_is_a_finding_of_its_class() -> None:
     assert "Module scull" not in found[1].text
 
 
+def test_what_rmmod_names_is_a_finding() -> None:
+    log = """\
+[    1.000000] rmmod leak: not freed:
+[    1.000001] leak: 1 object of size-64 from leak_init (leak.py:40), 64 bytes
+[    1.000002] leak: 2 pages from leak_init (leak.py:41), 8192 bytes
+[    1.000003] Module scull inserted
+"""
+    found = findings.from_log(log)
+    assert [one.kind for one in found] == ["leak", "leak"]
+    assert "leak_init" in found[0].summary
+
+
 def test_a_log_without_reports_has_no_findings() -> None:
     assert findings.from_log("[    0.000100] Linux version 2.4.5\n") == []
 

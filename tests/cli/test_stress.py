@@ -87,7 +87,7 @@ def test_a_run_may_be_without_faults(tmp_path) -> None:
 def test_a_terminal_sees_progress_and_colour(tmp_path) -> None:
     code, shown = smpmm_on_terminal(*SHORT, "--failslab", "5%", cwd=tmp_path)
     assert code == 0, shown
-    assert "stress" in shown and "allocations/s" in shown
+    assert "stress" in shown and "━" in shown
     assert "\x1b[" in shown
 
 

@@ -150,20 +150,25 @@ VALUES: Final = MappingProxyType(
     }
 )
 
-# Names that other versions have and the default one has not.
+# Names that the default version does not have, and the first Linux that has them.
 LATER: Final = MappingProxyType(
     {
-        "smpmm.mm.slab_cy": "kzalloc kcalloc krealloc ksize",
-        "cpus.sleep_cy": "complete_all",
+        "kcalloc": "2.6.9",
+        "krealloc": "2.6.22",
+        "ksize": "2.5.70",
+        "kzalloc": "2.6.14",
+        "complete_all": "2.6.0",
     }
 )
+
+# Modules that smpmm does not have yet: their names can be imported, not used.
+NOT_YET: Final = frozenset({"smpmm.mm.vmalloc_cy", "smpmm.mm.bootmem"})
 
 
 def _places() -> dict[str, Place]:
     places = {name: Place("", name) for names in VERSIONS.values() for name in names}
     for table, everywhere, is_value in (
         (CALLS, False, False),
-        (LATER, False, False),
         (EVERYWHERE, True, False),
         (VALUES, False, True),
     ):
@@ -171,6 +176,7 @@ def _places() -> dict[str, Place]:
             for word in words.split():
                 name, _, attribute = word.partition("=")
                 places[name] = Place(module, attribute or name, everywhere, is_value)
+    places.update((name, Place("", name)) for name in LATER)
     for name in list(places):
         second = unmangled(name)
         if second and second not in places:
@@ -188,10 +194,9 @@ def place_of(name: str) -> Place | None:
 
 def names(version: str = DEFAULT_VERSION) -> list[str]:
     """Return every name of `from smpmm.kernel import *` in this kernel version, sorted."""
-    later = {word.partition("=")[0] for words in LATER.values() for word in words.split()}
     values = VERSIONS[version]
     return sorted(
         name
         for name, place in _PLACES.items()
-        if name not in later and (place.module or place.attribute in values)
+        if name not in LATER and (place.module or place.attribute in values)
     )

@@ -65,6 +65,27 @@ class KernelCall(Symbol):
         )
 
 
+class NotInKernel(NotImplementedError):
+    """A kernel's name that this machine does not have."""
+
+
+class MissingCall(KernelCall):
+    """A name that this machine does not have: it can be named, not used."""
+
+    __slots__ = ("why",)
+
+    def __init__(self, name: str, why: str) -> None:
+        super().__init__(name)
+        self.why = why
+
+    def _refuse(self, *_: object, **__: object) -> NoReturn:
+        raise NotInKernel(self.why)
+
+    __call__ = _refuse
+    __add__ = __radd__ = __sub__ = __rsub__ = __lt__ = __le__ = __gt__ = __ge__ = _refuse
+    __int__ = __index__ = __bool__ = _refuse
+
+
 def enter_machine(version: str = "2.4.5", config: Any = None) -> None:
     """Make this process and those it forks part of a machine of kernel `version`."""
     global _version, _config
@@ -103,23 +124,26 @@ def resolve(name: str) -> Any:
     if place is None:
         raise NameError(f"{name!r} is no name of smpmm.kernel")
     if place.everywhere:
-        try:
-            return getattr(importlib.import_module(place.module), place.attribute)
-        except (ImportError, AttributeError):
-            return KernelCall(name)
+        return getattr(importlib.import_module(place.module), place.attribute)
     if _version is None:
-        return KernelCall(name) if place.module else Symbol(name)
+        is_call = place.module or name in kernel_names.LATER
+        return KernelCall(name) if is_call else Symbol(name)
     if name not in _bound:
         _bound[name] = _bind(name, place)
     return _bound[name]
 
 
 def _bind(name: str, place: Any) -> Any:
+    from smpmm import kernel_names
+
+    if name in kernel_names.LATER:
+        since = kernel_names.LATER[name]
+        why = f"{name}() exists since Linux {since}; this machine runs {_version}"
+        return MissingCall(name, why)
+    if place.module in kernel_names.NOT_YET:
+        return MissingCall(name, f"smpmm does not have {name} yet")
     if place.module:
-        try:
-            found = getattr(importlib.import_module(place.module), place.attribute)
-        except (ImportError, AttributeError):
-            return KernelCall(name)
+        found = getattr(importlib.import_module(place.module), place.attribute)
         return found() if place.is_value else found
     if name == "HZ":
         return config_value("hz", constants.PAGE_I386["HZ"])

@@ -32,6 +32,7 @@ import errno
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
+from smpmm import kernel_names
 from smpmm.kernel import *
 
 CONTEXTS = ("task", "bh_off", "spinlock", "irqs_off", "tasklet", "hardirq")
@@ -96,6 +97,12 @@ class Env(KStruct):
     spare_irq: s32  # the harness's
 
 
+# Names whose implementation is a later step of smpmm: they have rows, and no cases.
+NOT_YET = frozenset(
+    name
+    for name in kernel_names.names()
+    if getattr(kernel_names.place_of(name), "module", "") in kernel_names.NOT_YET
+)
 IO_PHYS = 0xF000_0000  # above any RAM of a test
 
 
@@ -157,8 +164,9 @@ def prepare_memory(env: Any) -> None:
     env.high_page = alloc_page(GFP_HIGHUSER)
     env.mapped_page = alloc_page(GFP_HIGHUSER)
     kmap(env.mapped_page)
-    env.area = vmalloc(2 * PAGE_SIZE)
-    env.io = ioremap(IO_PHYS, PAGE_SIZE)
+    if "vmalloc" not in NOT_YET:
+        env.area = vmalloc(2 * PAGE_SIZE)
+        env.io = ioremap(IO_PHYS, PAGE_SIZE)
 
 
 def tidy(env: Any) -> None:
@@ -176,8 +184,9 @@ def tidy(env: Any) -> None:
     for page, order in ((env.high_page, 0), (env.pages, 1), (env.page, 0)):
         if page:
             __free_pages(page, order)
-    iounmap(env.io)
-    vfree(env.area)
+    if "vmalloc" not in NOT_YET:
+        iounmap(env.io)
+        vfree(env.area)
     free_pages(env.block, 1)
     free_page(env.page_addr)
     kfree(env.buffer)
@@ -870,7 +879,7 @@ def cases(
     names: Iterable[str], version: Version = (2, 4, 5)
 ) -> Iterator[tuple[Row, str, str]]:
     """Yield row, context and outcome of all calls among the kernel's names."""
-    offered = set(names)
+    offered = set(names) - NOT_YET
     for row in ROWS:
         if row.kind == "call" and row.name in offered and row.since <= version < row.until:
             for context, outcome in zip(CONTEXTS, row.outcomes, strict=True):

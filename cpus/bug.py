@@ -13,6 +13,7 @@ The text follows Linux's own layout: title, context, locks held, call trace.
 
 import traceback
 from collections.abc import Callable
+from types import MappingProxyType
 from typing import NoReturn
 
 from cpus import callsite_cy, context_cy, event_cy, percpu_cy, segment_cy
@@ -27,7 +28,31 @@ EVENT_BUG = 3
 KIND_HANDLER = 2
 
 # Frames of smpmm itself end the trace of a workload: (file endings).
-_OWN_FRAMES = ("cpus/worker.py", "cpus/sched.py", "interrupts/handler.py", "cpus/bug.py")
+_OWN_FRAMES = (
+    "cpus/bug.py",
+    "cpus/monitor.py",
+    "cpus/sched.py",
+    "cpus/worker.py",
+    "interrupts/callbacks.py",
+    "interrupts/guard.py",
+    "interrupts/handler.py",
+    "interrupts/setup.py",
+    "smpmm/boot.py",
+    "<string>",
+)
+
+# What 2.4 itself says of these in an interrupt, or where bottom halves are off.
+_IN_INTERRUPT = MappingProxyType(
+    {
+        "kmem_cache_create": "kernel BUG at slab.c, in interrupt",
+        "kmem_cache_destroy": "kernel BUG at slab.c, in interrupt",
+        "kmem_cache_shrink": "kernel BUG at slab.c, in interrupt",
+        "kmap": "kernel BUG at highmem.h, in interrupt",
+        "schedule": "Scheduling in interrupt, kernel BUG at sched.c",
+        "schedule_timeout": "Scheduling in interrupt, kernel BUG at sched.c",
+        "tasklet_kill": "Attempt to kill tasklet from interrupt",
+    }
+)
 
 _describe_task: Callable[[], tuple[str, int]] = lambda: ("swapper", 0)  # noqa: E731
 _panic: Callable[[str], None] | None = None
@@ -130,6 +155,7 @@ def sleeping(what: str) -> None:
     """Report a call that may sleep in a context that must not."""
     comm, pid = _describe_task()
     info = percpu_cy.cpu_info(percpu_cy.own_cpu())
+    linux = _IN_INTERRUPT.get(what) if info["preempt_count"] & 0xFFFFF00 else None
     trace = call_trace()
     where = trace[0].strip() if trace else "?"
     report(
@@ -137,7 +163,8 @@ def sleeping(what: str) -> None:
         f"BUG: sleeping function called from invalid context at {where}: {what}\n"
         f"in_atomic(): {int(info['preempt_count'] != 0)}, "
         f"irqs_disabled(): {int(info['irqs_off'] != 0)}, pid: {pid}, name: {comm}",
-        linux="no check until it really sleeps: schedule() in an interrupt is a BUG, "
+        linux=linux
+        or "no check until it really sleeps: schedule() in an interrupt is a BUG, "
         "under a spinlock the machine may hang",
         ending=WARN,
     )

@@ -319,8 +319,9 @@ def is_pinned(frame: FrameType | None) -> bool:
 def kernel_thread(function: Callable, *args: Any, cpu: int | None = None) -> int:
     """Start a kernel thread on `cpu`, or on the CPU that has least to do; returns its pid.
 
-    It is restarted elsewhere when its CPU dies. Any context outside of a kernel call.
+    It is restarted elsewhere when its CPU dies. May sleep: a task_struct is allocated.
     """
+    context_cy.might_sleep()
     pid = task_cy.new_kthread_pid()
     worker.request_monitor("kthread", (pid, ship.dump_call(function, args, {}), cpu))
     return pid

@@ -77,6 +77,7 @@ from cpus.wait_cy import (  # noqa: F401  one place for drivers' imports
     wait_event_interruptible,
     wait_event_timeout,
     wait_for_completion,
+    waitqueue_active,
     wake_up,
     wake_up_all,
     wake_up_interruptible,

@@ -6,7 +6,7 @@ Arguments are kernel addresses or handles. Lock order: wait queue lock, run queu
 """
 
 import cython
-from cython.cimports.cpus.atomic import atomic64_store, unlikely
+from cython.cimports.cpus.atomic import atomic64_load, atomic64_store, unlikely
 from cython.cimports.cpus.callsite_cy import call_site
 from cython.cimports.cpus.handle_cy import address_of
 from cython.cimports.cpus.percpu_cy import enter, enter_sleeping, leave
@@ -72,6 +72,18 @@ def init_waitqueue_head(queue: object) -> None:
     leave()
     if at == cython.NULL:
         sleepers.bad_lock("init_waitqueue_head", address)
+
+
+def waitqueue_active(queue: object) -> bool:
+    """Return whether somebody sleeps on a queue, looked at without its lock. Any context."""
+    address: u64 = address_of(queue)
+    enter()
+    q: cython.pointer[wait_queue_head] = queue_at(address)
+    active: cython.bint = q != cython.NULL and atomic64_load(cython.address(q.first)) != 0
+    leave()
+    if unlikely(q == cython.NULL):
+        sleepers.bad_lock("waitqueue_active", address)
+    return active
 
 
 # Waking

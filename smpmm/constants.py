@@ -83,6 +83,17 @@ TASK: Final = MappingProxyType(
     }
 )
 
+# enum km_type of asm-i386/kmap_types.h.
+KMAP_I386: Final = MappingProxyType(
+    {
+        "KM_BOUNCE_READ": 0,
+        "KM_BOUNCE_WRITE": 1,
+        "KM_SKB_DATA": 2,
+        "KM_SKB_DATA_SOFTIRQ": 3,
+        "KM_TYPE_NR": 4,
+    }
+)
+
 LOG_LEVELS: Final = MappingProxyType(
     {
         "KERN_EMERG": "<0>",
@@ -132,6 +143,7 @@ VERSIONS: Final = MappingProxyType(
                 **IRQ_I386,
                 **FILE_I386,
                 **TASK,
+                **KMAP_I386,
                 **LOG_LEVELS,
                 **PAGE_I386,
             }

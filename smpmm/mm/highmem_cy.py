@@ -53,6 +53,7 @@ from cython.cimports.smpmm.mm.page_cy import (
     page_to_pfn,
 )
 
+from cpus import context_cy
 from cpus.handle_cy import address_of
 from smpmm.mm import memmap, page_bug
 
@@ -174,7 +175,7 @@ def kmap(page_: object):
 
 
 def kunmap(page_: object):
-    """Take back one kmap of a page; the last one unmaps it. Any context."""
+    """Take back one kmap of a page; the last one unmaps it. Any context but interrupts."""
     p: cython.pointer[page] = page_of(page_)
     site: u32 = call_site()
     flags: u64
@@ -182,6 +183,8 @@ def kunmap(page_: object):
     if p == cython.NULL:
         page_bug.no_page("kunmap", address_of(page_))
         return
+    if context_cy.in_interrupt():
+        page_bug.in_interrupt("kunmap")
     if page_to_pfn(p) < page_cy.max_low_pfn:
         return
     enter()

@@ -97,6 +97,15 @@ def not_mapped(pfn: int) -> None:
     )
 
 
+def in_interrupt(call: str) -> None:
+    """Report a call that 2.4 itself refuses with BUG() where in_interrupt() is true."""
+    bug.report(
+        KernelBug,
+        f"kernel BUG at highmem.h: {call} in interrupt",
+        linux="BUG(): invalid operand, the task is killed",
+    )
+
+
 def slot_taken(call: str, type: int) -> None:
     """Report an atomic kmap of a slot in use, or the kunmap of another slot."""
     cpu = percpu_cy.own_cpu()

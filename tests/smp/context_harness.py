@@ -4,10 +4,10 @@
 comes back with what happened: a `Seen`. What a handler or a tasklet saw comes through RAM.
 """
 
-import sys
+from operator import index
 from typing import Any, NamedTuple
 
-from cpus import context_cy, percpu_cy
+from cpus.errors import KernelPanic
 from smpmm.kernel import *
 from smpmm.mm import user_cy
 from tests.smp import context_table as table
@@ -62,6 +62,8 @@ def attempt(bench: Any) -> None:
     row = table.ROWS[bench.row]
     try:
         result = row.call(table.Env.at(bench.env))
+    except KernelPanic:
+        raise  # this CPU has stopped
     except BaseException as error:
         is_bug = hasattr(error, "report")
         note(bench, f"{type(error).__name__}\n{error.report if is_bug else repr(error)}")
@@ -74,7 +76,7 @@ def attempt(bench: Any) -> None:
 def address_of(result: Any) -> int:
     """Return what a call returned as undo gets it: an address or a number."""
     try:
-        return int(result) % (1 << 64)
+        return index(result) % (1 << 64)
     except TypeError:
         return 0
 
@@ -167,7 +169,7 @@ def run(context: str, rows: list[int]) -> list[Seen]:
         assert request_irq(IRQ, handler, 0, "bench", bench) == 0
     kernel_thread(waker, env.queue, bench, cpu=smp_processor_id())
     try:
-        return [run_row(context, bench, env, user, index) for index in rows]
+        return [run_row(context, bench, env, user, number) for number in rows]
     finally:
         bench.leave = 1
         wait_for_completion(bench.done)
@@ -177,13 +179,13 @@ def run(context: str, rows: list[int]) -> list[Seen]:
         user_cy.user_unmap(user)
 
 
-def run_row(context: str, bench: Any, env: Any, user: int, index: int) -> Seen:
-    row = table.ROWS[index]
+def run_row(context: str, bench: Any, env: Any, user: int, number: int) -> Seen:
+    row = table.ROWS[number]
     env.user, env.irq, env.spare_irq = user, QUIET_IRQ, SPARE_IRQ
     table.prepare(env)
     if row.before:
         row.before(env)
-    bench.row, bench.state, bench.length, bench.result = index, NOT_REACHED, 0, 0
+    bench.row, bench.state, bench.length, bench.result = number, NOT_REACHED, 0, 0
     ENTER[context](bench)
     left = "" if not answers() else f"predicates {answers():05b}"
     state, result = bench.state, bench.result

@@ -21,7 +21,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from cpus import channel, event_cy, host_cy, percpu_cy, segment_cy, worker
+from cpus import channel, deaths, event_cy, host_cy, percpu_cy, segment_cy, worker
 from cpus.channel import FrameReader, Message, Outbox
 
 KIND_MONITOR: Final = 0
@@ -79,6 +79,7 @@ class Child:
     outbox: Outbox
     requests: set[int] = field(default_factory=set)
     ending: bool = False  # was told to end: its death is no news
+    death: deaths.Death | None = None
 
 
 class Monitor:
@@ -238,7 +239,9 @@ class Monitor:
 
     def _died(self, child: Child) -> None:
         """Reap a child and let the others take over what it held."""
+        seen_ns = segment_cy.uptime_ns()
         _, status = os.waitpid(child.pid, 0)
+        info = percpu_cy.slot_info(child.slot)
         percpu_cy.mark_dead(child.slot)
         if child.kind == KIND_CPU:
             percpu_cy.set_cpu_state(child.cpu, CPU_DEAD)
@@ -250,10 +253,12 @@ class Monitor:
                 self.selector.unregister(fd)
             os.close(fd)
         del self.children[child.slot]
-        code = os.waitstatus_to_exitcode(status)
-        how = f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit status {code}"
-        if not child.ending:
-            event_cy.log(f"smpmm: {child.name} (pid {child.pid}) died: {how}", 1)
+        if not child.ending and status:
+            child.death = deaths.note(info, how_it_ended(status), seen_ns)
+            doing = child.death.doing() or "outside of the kernel"
+            event_cy.log(
+                f"smpmm: {child.name} (pid {child.pid}) died: {child.death.how}, {doing}", 1
+            )
         self._unreaped.append(child)
         self._reap_slot(child)
 
@@ -290,6 +295,12 @@ class Monitor:
         for child in left.values():
             os.waitpid(child.pid, 0)
         self.relay.close()
+
+
+def how_it_ended(status: int) -> str:
+    """Return what a wait status says, in words."""
+    code = os.waitstatus_to_exitcode(status)
+    return f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit status {code}"
 
 
 def cpu_child(slot: int, inbox: int, outbox: int, cpu: int) -> None:

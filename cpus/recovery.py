@@ -1,6 +1,10 @@
 """After a death: what each layer does about it, on a CPU that lives."""
 
+from typing import Final
+
 from cpus import callsite_cy, event_cy, lockstat_cy, monitor, ship, sleep_cy, task_cy
+
+EVENT_DIED: Final = 14
 
 
 def run(names: tuple[str, ...], slot: int, kind: int, cpu: int) -> None:
@@ -9,6 +13,7 @@ def run(names: tuple[str, ...], slot: int, kind: int, cpu: int) -> None:
     A kernel task on a live CPU; may sleep. One that fails does not keep the others from
     running.
     """
+    event_cy.event(EVENT_DIED, slot, kind, cpu, 0)
     for name in names:
         try:
             ship.named(name)(slot, kind, cpu)

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from cpus import channel, event_cy, host_cy, monitor, percpu_cy
+from cpus import channel, deaths, event_cy, host_cy, monitor, percpu_cy, segment_cy
 from cpus.channel import FrameReader, Message, Outbox
 from cpus.monitor import Child, Monitor
 
@@ -68,6 +68,7 @@ class Relay:
         self._asking: tuple[Client, int]
         self._deferred: dict[int, tuple[Client, int]] = {}
         self._nr_deferred = 0
+        self._settling: list[tuple[int, int]] = []  # deferred queries: number, deaths
         self._next_pid = FIRST_TASK_PID
         self._next_call_pid = FIRST_CALL_PID
         machine.relay = self
@@ -314,7 +315,22 @@ class Relay:
             self._recovered(child)
 
     def _recovered(self, child: Child) -> None:
-        host_cy.release_slot(child.slot)
+        # A dead CPU's slot stays its own: what it had allocated names it.
+        if child.kind != monitor.KIND_CPU:
+            host_cy.release_slot(child.slot)
+        if child.death is not None:
+            child.death.recovered_ns = segment_cy.uptime_ns()
+        for query, number in list(self._settling):
+            if deaths.settled(number):
+                self._settling.remove((query, number))
+                self.finish_query(query, list(deaths.deaths), False)
+
+    def wait_settled(self, number: int) -> Any:
+        """Answer a query with the deaths, once `number` have died and all is put right."""
+        if deaths.settled(number):
+            return list(deaths.deaths)
+        self._settling.append((self.defer_query(), number))
+        return DEFERRED
 
     def cpu_facts(self) -> list[dict[str, Any]]:
         """Return what a user may know of each CPU: pid, state, the pid of its current task."""
@@ -361,4 +377,5 @@ def start_kthread(
 
 
 monitor.register_request("kthread", start_kthread)
+register_query("deaths", lambda relay, number: relay.wait_settled(number))
 register_query("cpus", lambda relay, args: relay.cpu_facts())

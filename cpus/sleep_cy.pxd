@@ -36,3 +36,4 @@ cdef void rwsem_take(rw_semaphore *sem, task_struct *task, u32 site, u64 bits) n
 cdef void rwsem_wake(rw_semaphore *sem) noexcept
 cdef bint give_up(u64 entry, task_struct *task) noexcept
 cdef void leave_queue_of(task_struct *task) noexcept
+cdef bint is_task_of(task_struct *task, u64 cpu) noexcept

@@ -41,6 +41,7 @@ from cython.cimports.cpus.task_cy import (
     SEM_MAGIC,
     SEM_SIGNAL_MAGIC,
     TASK_FREE,
+    TASK_NEW_SHIFT,
     TASK_INTERRUPTIBLE,
     TASK_RUNNING,
     TASK_UNINTERRUPTIBLE,
@@ -603,7 +604,7 @@ def bury_tasks(cpu: int) -> list:
     buried: list = []
     for i in range(NR_TASKS):
         task = cython.address(tasks[i])
-        if task.state == TASK_FREE or task.cpu != cython.cast(u64, cpu):
+        if not is_task_of(task, cython.cast(u64, cpu)):
             continue
         held: list = []
         for j in range(NR_DOWNED):
@@ -622,6 +623,14 @@ def bury_tasks(cpu: int) -> list:
         leave()
         buried.append((task.pid, task.name.decode("ascii", "replace"), held))
     return buried
+
+
+def is_task_of(task, cpu):
+    """Whether a task_struct is taken for a task of `cpu`: queued, or only just taken."""
+    state: u64 = atomic64_load(cython.address(task.state))
+    if state > TASK_FREE:
+        return (state >> TASK_NEW_SHIFT) == cpu + 1
+    return state != TASK_FREE and task.cpu == cpu
 
 
 def leave_queue_of(task):

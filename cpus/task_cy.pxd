@@ -11,7 +11,8 @@ cdef enum:
     TASK_INTERRUPTIBLE = 1
     TASK_UNINTERRUPTIBLE = 2
     TASK_ZOMBIE = 4
-    TASK_NEW = 8             # taken from the table, not yet queued
+    TASK_NEW = 8             # taken from the table, not yet queued; above it whose: cpu + 1
+    TASK_NEW_SHIFT = 8
     TASK_FREE = 0xff
 
     PF_KTHREAD = 0x1

@@ -188,7 +188,7 @@ def recover_runqueue(lock):
     atomic64_store(cython.address(cpu_areas[cpu].nr_queued), 0)
     for i in range(NR_TASKS):
         t = cython.address(tasks[i])
-        if t.state == TASK_FREE or t.state == TASK_NEW or t.cpu != cpu:
+        if t.state >= TASK_FREE or t.cpu != cpu:
             continue
         if t.on_rq == RQ_QUEUED or (t.state == TASK_RUNNING and t.on_rq == RQ_NOT):
             rq_append(rq, t)
@@ -345,12 +345,13 @@ def create_task(
     encoded: bytes = name.encode()
     i: cython.int
     t: cython.pointer[task_struct]
+    # Whose it is stands in the word that takes it: `cpu` is still that of the last task.
+    taken: u64 = TASK_NEW | (this_cpu.number + 1) << TASK_NEW_SHIFT
     for i in range(NR_TASKS):
         t = cython.address(tasks[i])
         if t.state != TASK_FREE:
             continue
-        # The CPU stands in the struct before the exchange could be seen by a recovery of ours.
-        if atomic64_cmpxchg(cython.address(t.state), TASK_FREE, TASK_NEW) != TASK_FREE:
+        if atomic64_cmpxchg(cython.address(t.state), TASK_FREE, taken) != TASK_FREE:
             continue
         fill_task(t, pid, flags, number)
         strncpy(t.name, encoded, 15)
@@ -359,12 +360,10 @@ def create_task(
 
 
 def fill_task(t, pid, flags, number):
-    """Give a taken task_struct its first values."""
-    state: u64 = t.state
+    """Give a taken task_struct its first values; its state stays: others read it."""
     generation: u64 = (t.generation + 1) & 0x1FFFFF
-    memset(t, 0, cython.sizeof(task_struct))
+    memset(cython.address(t.on_rq), 0, cython.sizeof(task_struct) - cython.sizeof(u64))
     t.generation = generation
-    t.state = state
     t.cpu = this_cpu.number
     t.pid = pid
     t.flags = flags

@@ -16,6 +16,7 @@ from cython.cimports.cpus.atomic import (
     atomic64_load_acquire,
     atomic64_store_release,
 )
+from cython.cimports.cpus.kill_cy import KILL_LOG_RESERVED, kill_point
 from cython.cimports.cpus.percpu_cy import enter, leave, this_cpu
 from cython.cimports.cpus.segment_cy import machine_ns
 from cython.cimports.libc.string import memcpy
@@ -90,6 +91,7 @@ def log_text(text, length, level):
         number = atomic64_fetch_add(log_head, 1)
         line = cython.address(log_lines[number & (NR_LOG_LINES - 1)])
         atomic64_store_release(cython.address(line.seq), 0)
+        kill_point(KILL_LOG_RESERVED)
         line.ns = machine_ns()
         line.length = part
         line.level = cython.cast(u16, level)

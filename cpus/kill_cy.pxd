@@ -38,13 +38,13 @@ cdef enum:
     KILL_TEXT = 30             # a text entry claimed, not yet whole
     KILL_MODULE = 31           # between the steps of insmod
     KILL_OPEN_FILE = 32        # inside a driver's file operation
-    KILL_PENDING_FREE = 33     # reclaim between victims
     KILL_CLASS_CLAIMED = 34    # a lock class claimed, not yet filled in
     KILL_READ_NOTED = 35       # a reader on the held list, not yet counted
     KILL_READ_LEAVING = 36     # a reader off the held list, still counted
     KILL_WRITE_TAKEN = 37      # a writer has the word, has not looked for readers
     KILL_LOCK_HANDED = 38      # woken from the lock word, has not yet looked at it
     KILL_LOG_RESERVED = 39     # a record of the log reserved, not yet written
+    KILL_FILE_CLAIMED = 40     # an open file is in the table, its driver does not know it
 
 cdef u64 *kill_armed       # point that kills the next process to pass it, 0 = none
 cdef u64 *kill_hits        # [NR_KILL_POINTS] deaths at each point

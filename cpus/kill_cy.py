@@ -26,7 +26,7 @@ NAMES = {
     "sem_up": KILL_SEM_UP, "irq_handler": KILL_IRQ_HANDLER, "softirq": KILL_SOFTIRQ,
     "tasklet": KILL_TASKLET, "timer": KILL_TIMER, "kmap": KILL_KMAP, "buffer": KILL_BUFFER,
     "writeback": KILL_WRITEBACK, "text": KILL_TEXT, "module": KILL_MODULE,
-    "open_file": KILL_OPEN_FILE, "pending_free": KILL_PENDING_FREE,
+    "open_file": KILL_OPEN_FILE, "file_claimed": KILL_FILE_CLAIMED,
     "class_claimed": KILL_CLASS_CLAIMED, "read_noted": KILL_READ_NOTED,
     "read_leaving": KILL_READ_LEAVING, "write_taken": KILL_WRITE_TAKEN,
     "lock_handed": KILL_LOCK_HANDED, "log_reserved": KILL_LOG_RESERVED,

@@ -34,6 +34,3 @@ def tasks(slot: int, kind: int, cpu: int) -> None:
                     1,
                 )
     task_cy.recover_queues()
-
-
-monitor.register_recovery("cpus.recovery:tasks")

@@ -141,6 +141,8 @@ def boot(config: Config) -> tuple[int, dict[str, Any]]:
     percpu_cy.attach(config)
     percpu_cy.take_slot(0, monitor.KIND_CPU, "boot", 0)
     percpu_cy.become(0, os.getpid())
+    # Before those of the layers: what a dead task had is told by its absence.
+    monitor.register_recovery("cpus.recovery:tasks")
     for module in modules:
         module.attach(config)
     percpu_cy.set_semaphores([make_semaphore() for _ in range(config.cpus)])

@@ -52,7 +52,9 @@ def sys_open(path: str, flags: int, owner: int = 0) -> tuple[int, int]:
     if info is None:
         fail(errno.ENODEV, path)
     _name, fops, serial = info
-    number = registry_cy.claim_file(owner, flags, i_rdev, fops, serial)
+    # Until the open is through it is this task's to close: its CPU may die.
+    opener = owner or current_owner()
+    number = registry_cy.claim_file(opener, flags, i_rdev, fops, serial)
     if number < 0:
         fail(errno.ENFILE if number == -1 else errno.ENODEV, path)
     try:
@@ -64,6 +66,7 @@ def sys_open(path: str, flags: int, owner: int = 0) -> tuple[int, int]:
     if result:
         registry_cy.release_file(number)
         fail(result, path)
+    registry_cy.pass_file(number, opener, owner)
     return number, file.generation
 
 
@@ -204,13 +207,21 @@ def task_exit() -> None:
 
 
 def recover(slot: int, kind: int, cpu: int) -> None:
-    """Close the files of tasks that died with their CPU: a kernel task, may sleep."""
-    from cpus import task_cy
+    """Close the files of tasks that died with their CPU: a kernel task, may sleep.
+
+    One task closes a file: it makes the file its own first, so that the next recovery closes
+    it if this task's CPU dies too.
+    """
+    from cpus import event_cy, task_cy
 
     alive = {record["pid"] for record in task_cy.all_tasks()}
+    me = current_owner()
     for number, generation, owner in registry_cy.open_files_info():
-        if owner and owner not in alive:
-            sys_close((number, generation))
+        if owner and owner not in alive and registry_cy.pass_file(number, owner, me):
+            try:
+                sys_close((number, generation))
+            except Exception as error:
+                event_cy.log(f"smpmm: close of a file of dead task {owner}: {error!r}", 3)
 
 
 # File objects

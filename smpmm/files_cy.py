@@ -9,6 +9,7 @@ function, so that 64 KiB in quanta of 4000 bytes cost the driver's time and litt
 import cython
 from cython.cimports.cpus.atomic import atomic64_load_acquire
 from cython.cimports.cpus.handle_cy import address_of
+from cython.cimports.cpus.kill_cy import KILL_OPEN_FILE, kill_point
 from cython.cimports.cpus.percpu_cy import enter, leave, this_cpu
 from cython.cimports.smpmm.registry_cy import NR_FILES, RECORD_LIVE, open_files
 
@@ -127,6 +128,7 @@ def begin_kernel() -> None:
     if this_cpu.current != 0:
         task = cython.cast(cython.pointer[task_struct], this_cpu.current)
         task.depth += 1
+    kill_point(KILL_OPEN_FILE)
     leave()
 
 

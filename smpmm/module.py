@@ -18,7 +18,7 @@ from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
-from cpus import event_cy
+from cpus import event_cy, kill_cy
 from cpus.errors import ConfigError
 from cpus.handle_cy import Handle
 from smpmm import frozen, leaks, namespace, parameters, registry_cy, static, text_cy
@@ -151,6 +151,7 @@ def insmod(name: str, file: str, source: str, given: Mapping[str, Any]) -> None:
     token = _loading.set(None)
     try:
         space = _execute(serial, name, file, code, words, values)
+        kill_cy.pass_point("module")
         _check_frozen(name, space)
         _ship(serial)
         _run_init(serial, name, space)

@@ -27,7 +27,7 @@ cdef public struct module_record:
     u64 state              # RECORD_*; its store commits
     u64 owner              # owner word of the process that loads or unloads it
     u64 serial             # never used again; 0 = free
-    s64 usecount           # atomic
+    s64 usecount           # atomic; uses beside its open files, also below 0
     u64 flags
     u64 size               # bytes: code and static data
     u64 code               # text entry + 1 of the namespace's snapshot
@@ -78,5 +78,7 @@ cdef proc_record *procs            # [NR_PROC]
 cdef node_record *dev_nodes        # [NR_NODES]
 
 cdef module_record *module_of(u64 serial) noexcept     # NULL = gone
-cdef int get_module(u64 serial) noexcept               # one more use; -1 = gone
-cdef void put_module(u64 serial) noexcept
+cdef s64 nr_files_of(u64 serial) noexcept              # its open files
+cdef s64 nr_uses(module_record *m) noexcept
+cdef void add_uses(module_record *m, s64 change) noexcept
+cdef bint may_open(u64 serial) noexcept

@@ -14,8 +14,10 @@ from cython.cimports.cpus.atomic import (
     atomic64_load_acquire,
     atomic64_store,
     atomic64_store_release,
+    atomic64_xchg,
 )
 from cython.cimports.cpus.callsite_cy import call_site
+from cython.cimports.cpus.kill_cy import KILL_FILE_CLAIMED, kill_point
 from cython.cimports.cpus.percpu_cy import enter, leave, owner_dead, this_owner
 from cython.cimports.cpus.spinlock_cy import (
     CLASS_SPIN,
@@ -126,7 +128,8 @@ def begin_unload(serial: int) -> int:
     """Take a live module down: 0, or its use count when it is in use, or -1 when it is not
     live.
 
-    From then on no open succeeds: `get_module` adds its use first and looks at the state then.
+    From then on no open succeeds: `claim_file` commits its file first and looks at the state
+    then.
     """
     m: cython.pointer[module_record] = module_of(cython.cast(u64, serial))
     result: cython.longlong
@@ -137,73 +140,87 @@ def begin_unload(serial: int) -> int:
         result = -1
     else:
         m.owner = this_owner
-        result = cython.cast(
-            cython.longlong,
-            atomic64_load(cython.cast(cython.pointer[u64], cython.address(m.usecount))),
-        )
+        result = nr_uses(m)
         if result != 0:
             atomic64_store(cython.address(m.state), RECORD_LIVE)
     leave()
     return result
 
 
-def get_module(serial):
-    m: cython.pointer[module_record]
-    if serial == 0:
-        return 0
-    m = module_of(serial)
-    if m == cython.NULL:
-        return -1
-    # Pairs with begin_unload: it stores the state, then looks at the count.
-    atomic64_fetch_add(cython.cast(cython.pointer[u64], cython.address(m.usecount)), 1)
-    if atomic64_load(cython.address(m.state)) == RECORD_LIVE:
-        m.flags = m.flags | MOD_USED_ONCE
-        return 0
-    put_module(serial)
-    return -1
+def nr_files_of(serial):
+    """Count the open files of a module: each is a use of it."""
+    i: cython.int
+    found: s64 = 0
+    for i in range(NR_FILES):
+        if open_files[i].serial == serial and open_files[i].state == RECORD_LIVE:
+            found += 1
+    return found
 
 
-def put_module(serial):
-    m: cython.pointer[module_record] = module_of(serial)
-    word: cython.pointer[u64]
+def nr_uses(m):
+    """A module's use count: its open files, and what its own calls have added."""
+    word: cython.pointer[u64] = cython.cast(cython.pointer[u64], cython.address(m.usecount))
+    count: s64 = nr_files_of(m.serial) + cython.cast(s64, atomic64_load(word))
+    return count if count > 0 else 0
+
+
+def add_uses(m, change):
+    """Change what a module's own calls have added; the use count never goes below 0."""
+    word: cython.pointer[u64] = cython.cast(cython.pointer[u64], cython.address(m.usecount))
+    files: s64 = nr_files_of(m.serial)
     old: u64
-    if m == cython.NULL:
-        return
-    word = cython.cast(cython.pointer[u64], cython.address(m.usecount))
+    new: s64
     while True:
         old = atomic64_load(word)
-        if cython.cast(s64, old) <= 0 or atomic64_cmpxchg(word, old, old - 1) == old:
+        new = cython.cast(s64, old) + change
+        if new < -files:
+            new = -files
+        if atomic64_cmpxchg(word, old, cython.cast(u64, new)) == old:
             return
 
 
 def module_get(serial: int) -> bool:
     """Count one more use of a live module; false when it is not live. Any context."""
     enter()
-    result: cython.int = get_module(cython.cast(u64, serial))
+    m: cython.pointer[module_record] = module_of(cython.cast(u64, serial))
+    live: cython.bint = False
+    if m != cython.NULL:
+        # Pairs with begin_unload: it stores the state, then looks at the count.
+        add_uses(m, 1)
+        live = atomic64_load(cython.address(m.state)) == RECORD_LIVE
+        if live:
+            m.flags = m.flags | MOD_USED_ONCE
+        else:
+            add_uses(m, -1)
     leave()
-    return result == 0
+    return live or serial == 0
 
 
 def module_put(serial: int) -> None:
     """Count one use less, never below 0. Any context."""
     enter()
-    put_module(cython.cast(u64, serial))
+    m: cython.pointer[module_record] = module_of(cython.cast(u64, serial))
+    if m != cython.NULL:
+        add_uses(m, -1)
     leave()
 
 
 def module_uses(serial: int) -> int:
     """Return the use count of a module."""
     m: cython.pointer[module_record] = module_of(cython.cast(u64, serial))
-    return 0 if m == cython.NULL else m.usecount
+    return 0 if m == cython.NULL else nr_uses(m)
 
 
 def set_module_uses(serial: int, count: int) -> None:
     """Set the use count of a module: what a driver does that forgets its opens."""
     m: cython.pointer[module_record] = module_of(cython.cast(u64, serial))
-    c_count: u64 = max(count, 0)
+    wanted: s64 = max(count, 0)
     enter()
     if m != cython.NULL:
-        atomic64_store(cython.cast(cython.pointer[u64], cython.address(m.usecount)), c_count)
+        atomic64_store(
+            cython.cast(cython.pointer[u64], cython.address(m.usecount)),
+            cython.cast(u64, wanted - nr_files_of(m.serial)),
+        )
     leave()
 
 
@@ -224,7 +241,7 @@ def module_info(serial: int) -> object:
         "state": m.state,
         "name": m.name.decode("utf-8", "replace"),
         "file": m.file.decode("utf-8", "replace"),
-        "usecount": m.usecount,
+        "usecount": nr_uses(m),
         "flags": m.flags,
         "size": m.size,
         "code": m.code,
@@ -354,7 +371,7 @@ def chrdev_info(major: int) -> object:
 
 
 def claim_file(owner: int, f_flags: int, i_rdev: int, fops: int, serial: int) -> int:
-    """Take a file record and one use of its module: its number, -1 full, -2 no module."""
+    """Take a file record, a use of its module: its number, -1 full, -2 no module."""
     c_owner: u64 = owner
     c_flags: u64 = f_flags
     c_rdev: u64 = i_rdev
@@ -365,9 +382,6 @@ def claim_file(owner: int, f_flags: int, i_rdev: int, fops: int, serial: int) ->
     i: cython.int
     f: cython.pointer[file_record]
     enter()
-    if get_module(c_serial) != 0:
-        leave()
-        return -2
     flags: u64 = raw_spin_lock_irqsave(cython.address(registry.lock), call_site())
     start = cython.cast(cython.int, atomic64_fetch_add(cython.address(registry.nr_opens), 1))
     for i in range(NR_FILES):
@@ -382,25 +396,50 @@ def claim_file(owner: int, f_flags: int, i_rdev: int, fops: int, serial: int) ->
             f.fops = c_fops
             f.serial = c_serial
             f.generation += 1
-            atomic64_store_release(cython.address(f.state), RECORD_LIVE)
+            # Pairs with begin_unload: it stores the module's state, then looks for files.
+            atomic64_xchg(cython.address(f.state), RECORD_LIVE)
+            kill_point(KILL_FILE_CLAIMED)
+            if not may_open(c_serial):
+                atomic64_store_release(cython.address(f.state), RECORD_FREE)
+                number = -2
             break
     raw_spin_unlock_irqrestore(cython.address(registry.lock), flags)
-    if number < 0:
-        put_module(c_serial)
     leave()
     return number
 
 
+def may_open(serial):
+    """Whether files of a module may be opened: it is there, and nobody removes it."""
+    m: cython.pointer[module_record] = module_of(serial)
+    if serial == 0:
+        return True
+    if m == cython.NULL or atomic64_load(cython.address(m.state)) != RECORD_LIVE:
+        return False
+    m.flags = m.flags | MOD_USED_ONCE
+    return True
+
+
 def release_file(number: int) -> None:
-    """Free a file record and give its use of the module back."""
+    """Free a file record: its use of the module ends."""
     f: cython.pointer[file_record] = cython.address(
         open_files[cython.cast(cython.int, number)]
     )
-    serial: u64 = f.serial
+    m: cython.pointer[module_record] = module_of(f.serial)
     enter()
     if atomic64_cmpxchg(cython.address(f.state), RECORD_LIVE, RECORD_FREE) == RECORD_LIVE:
-        put_module(serial)
+        if m != cython.NULL and m.usecount < 0:
+            add_uses(m, 0)
     leave()
+
+
+def pass_file(number: int, owner: int, to: int) -> bool:
+    """Make an open file of `owner` (pid) that of `to`; false when it is not his any more."""
+    c_owner: u64 = owner
+    c_to: u64 = to
+    f: cython.pointer[file_record] = cython.address(
+        open_files[cython.cast(cython.int, number)]
+    )
+    return atomic64_cmpxchg(cython.address(f.owner), c_owner, c_to) == c_owner
 
 
 def file_generation(number: int) -> int:

@@ -20,6 +20,7 @@ from cython.cimports.cpus.atomic import (
     atomic64_load_acquire,
 )
 from cython.cimports.cpus.callsite_cy import call_site
+from cython.cimports.cpus.kill_cy import KILL_TEXT, kill_point
 from cython.cimports.cpus.percpu_cy import enter, leave
 from cython.cimports.cpus.spinlock_cy import (
     CLASS_SPIN,
@@ -156,6 +157,7 @@ def add(kind: int, serial: int, module: str, name: str, data: bytes, digest: int
         strncpy(e.name, name_text, 63)
         for u in range(count):
             text.units[unit + u] = cython.cast(u32, number) + 1
+        kill_point(KILL_TEXT)
         memcpy(heap + unit * TEXT_UNIT, bytes_text, length)
         text.next_unit = unit + count
         atomic32_store_release(cython.address(e.state), TEXT_LIVE)

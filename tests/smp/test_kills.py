@@ -1,0 +1,160 @@
+"""CPUs, handlers and devices of a machine die under load at any instant; the others go on.
+
+A kill counts when it finds a kernel call in progress or a lock; each test prints how many did.
+"""
+
+import os
+import random
+import signal
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from cpus import ship
+from cpus.client import Task
+from cpus.errors import CpuDied
+from smpmm.machine import Machine
+from tests.smp import kill_load
+
+ship.register_by_value("tests")
+
+IRQ = 7
+RESULT_S = 60
+IN_HAND = 3  # allocations of a CPU's tasks at one instant, in no mailbox
+
+
+class Load:
+    """A machine whose CPUs are all busy, and those of its processes that may be killed."""
+
+    def __init__(self, machine: Machine, seed: int) -> None:
+        self.machine = machine
+        self.nr_cpus = machine.config.cpus
+        self.dice = random.Random(seed)
+        self.monitor = psutil.Process(machine._process.pid)
+        machine.insmod("scull", scull_nr_devs=self.nr_cpus + 1)
+        machine.insmod("short", short_irq=IRQ)
+        machine.start_synthetic(IRQ, 1000)
+        self.control = machine.run(kill_load.set_up, self.nr_cpus)
+        self.dead: set[int] = set()  # numbers of CPUs
+        self.nr_killed = 0
+        self.tasks: list[tuple[int, Task]] = []
+        self.readers: list[Task] = []
+        for cpu in range(self.nr_cpus):
+            self.start(cpu)
+
+    def start(self, cpu: int) -> None:
+        self.spawn(cpu, kill_load.churn, cpu)
+        self.spawn(cpu, kill_load.turns)
+        self.spawn(cpu, kill_load.copy, f"/dev/scull{cpu + 1}", 0, cpu)
+        self.spawn(cpu, kill_load.copy, "/dev/scull0", 20000 * cpu, cpu)
+        if cpu % 3 == 0:
+            self.readers.append(self.spawn(cpu, kill_load.read))
+        if cpu % 3 == 1:
+            self.spawn(cpu, kill_load.make_caches)
+
+    def spawn(self, cpu: int, function, *args) -> Task:
+        task = self.machine.spawn(function, self.control, *args, cpu=cpu)
+        self.tasks.append((cpu, task))
+        return task
+
+    def alive(self) -> list[int]:
+        return [cpu for cpu in range(self.nr_cpus) if cpu not in self.dead]
+
+    def kill_cpu(self, cpu: int) -> None:
+        os.kill(self.machine.cpus[cpu].pid, signal.SIGKILL)
+        self.dead.add(cpu)
+        self.nr_killed += 1
+
+    def kill_named(self, name: str) -> bool:
+        """Kill a handler or a device by its name; false when there is none now."""
+        for process in self.monitor.children():
+            if process.name() == name:
+                os.kill(process.pid, signal.SIGKILL)
+                self.nr_killed += 1
+                return True
+        return False
+
+    def settle(self) -> list:
+        return self.machine._deaths(self.nr_killed)
+
+    def end(self) -> None:
+        """Have everything end, and look at all of it."""
+        machine = self.machine
+        self.settle()
+        machine.run(kill_load.stop, self.control)
+        for task in self.readers:
+            task.interrupt()
+        for cpu, task in self.tasks:
+            try:
+                result = task.result(RESULT_S)
+            except CpuDied:
+                assert cpu in self.dead
+            else:
+                assert result["errors"] == []
+        errors, left = machine.run(kill_load.tear_down, self.control)
+        assert errors == []
+        assert len(left) <= IN_HAND * len(self.dead), left
+        machine.rmmod("short")  # interrupts end: check() wants rest
+        machine.check()
+        machine.rmmod("scull")
+        machine.check()
+
+
+def powered_off(machine: Machine) -> list[str]:
+    """Close a machine; returns what is left of it: processes, files."""
+    everyone = [psutil.Process(machine._process.pid)]
+    everyone += everyone[0].children()
+    directory = Path(machine._connection.facts["directory"])
+    machine.close()
+    return [str(each) for each in (*everyone, directory) if still_there(each)]
+
+
+def still_there(each: psutil.Process | Path) -> bool:
+    return each.exists() if isinstance(each, Path) else each.is_running()
+
+
+def kill_until_two_are_left(seed: int, nr_cpus: int) -> list:
+    """Kill CPUs, and now and then a handler or device; returns a record of each death."""
+    machine = Machine(cpus=nr_cpus, mem="32M", seed=seed)
+    try:
+        load = Load(machine, seed)
+        handler_at = load.dice.randrange(nr_cpus)
+        while len(load.alive()) > 2:
+            time.sleep(load.dice.expovariate(50))
+            if len(load.dead) == handler_at and load.kill_named(f"irq{IRQ}"):
+                handler_at = -1
+            elif load.dice.random() < 0.2:
+                load.kill_named(load.dice.choice(("timer", f"synthetic{IRQ}")))
+            else:
+                load.kill_cpu(load.dice.choice(load.alive()))
+            if load.dice.random() < 0.5:
+                load.settle()
+        load.end()
+        deaths = load.settle()
+    except BaseException:
+        print(machine.dmesg())
+        raise
+    finally:
+        left = powered_off(machine)
+    assert left == []
+    return deaths
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize(
+    "first, last", [(0, 3), pytest.param(100, 160, marks=pytest.mark.slow)]
+)
+def test_processes_killed_at_random_instants_harm_nobody(first: int, last: int) -> None:
+    deaths = []
+    for seed in range(first, last):
+        deaths += kill_until_two_are_left(seed, 8 + seed % 3 * 4)
+    counted = [death for death in deaths if death.counts]
+    print(
+        f"{len(deaths)} kills, {len(counted)} in a kernel call or with a lock: "
+        f"{sum(bool(d.held) for d in counted)} held a spinlock, "
+        f"{sum(bool(d.waiting_lock) for d in counted)} waited for one, "
+        f"{sum(d.is_cpu for d in counted)} in an interrupt"
+    )
+    assert len(counted) >= len(deaths) // 10

@@ -1,4 +1,4 @@
-"""What the monitor knows of each process that died: where it was, and when that was put right."""
+"""What the monitor knows of each process that died: where it was, when that was put right."""
 
 from __future__ import annotations
 

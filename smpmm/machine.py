@@ -194,7 +194,7 @@ class Machine(MachineCalls):
                     raise
 
     def _deaths(self, number: int = 0) -> list[Any]:
-        """Return a record of each process that died, once `number` have and all is put right."""
+        """Return a record of each death, once `number` have died and all is put right."""
         return self._query("deaths", number, 30)
 
     def _query(self, name: str, args: Any = None, timeout: float = 10) -> Any:

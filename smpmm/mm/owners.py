@@ -16,7 +16,7 @@ MOST_LINES: Final = 20
 
 
 def objects_of(slot: int) -> Counter[tuple[str, int]]:
-    """Return {(cache, call site): objects} of what a slot's process allocated and is not freed.
+    """Return {(cache, call site): objects} of what a slot's process has allocated.
 
     Without lock: one that is freed meanwhile may still be counted. O(pages + objects).
     """

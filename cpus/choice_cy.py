@@ -31,31 +31,42 @@ def mix(word):
 
 
 def choose(point, bound, nth):
-    task: cython.pointer[u64]
-    who: u64 = 0
-    i: cython.int
+    count: cython.pointer[u64]
     if in_task():
-        task = cython.cast(cython.pointer[u64], this_cpu.current)
-        nth[0] = task[TASK_ASKED_WORD]
-        task[TASK_ASKED_WORD] += 1
-        who = task[TASK_PID_WORD]
+        count = cython.address(
+            cython.cast(cython.pointer[u64], this_cpu.current)[TASK_ASKED_WORD]
+        )
     else:
-        nth[0] = choice_counts[this_slot - 1]
-        choice_counts[this_slot - 1] += 1
-        i = 0
+        count = cython.address(choice_counts[this_slot - 1])
+    nth[0] = count[0]
+    return choose_counted(point, bound, count)
+
+
+def choose_counted(point, bound, count):
+    who: u64 = 0
+    i: cython.int = 0
+    nth: u64 = count[0]
+    count[0] = nth + 1
+    if in_task():
+        who = cython.cast(cython.pointer[u64], this_cpu.current)[TASK_PID_WORD]
+    else:
         while this_process.name[i] != 0:
             who = (who ^ cython.cast(cython.uchar, this_process.name[i])) * cython.cast(
                 u64, 0x100000001B3
             )
             i += 1
         who |= cython.cast(u64, 1) << 63
-    i = 0
+    return answer(point, bound, who, nth)
+
+
+def answer(point, bound, who, nth):
+    i: cython.int = 0
     while point[i] != 0:
         who = who * 31 + cython.cast(cython.uchar, point[i])
         i += 1
     word: u64 = mix(segment_cy.header.seed + cython.cast(u64, 0x9E3779B97F4A7C15))
     word = mix(word ^ mix(who))
-    return mix(word + nth[0] * cython.cast(u64, 0x9E3779B97F4A7C15)) % bound
+    return mix(word + nth * cython.cast(u64, 0x9E3779B97F4A7C15)) % bound
 
 
 def ask(point: str, bound: cython.ulonglong) -> int:

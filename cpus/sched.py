@@ -67,13 +67,14 @@ class TaskKilled(BaseException):
 class Task:
     """A task of this process: its greenlet and the request that it answers."""
 
-    __slots__ = ("at", "number", "kind", "payload", "greenlet")
+    __slots__ = ("at", "number", "kind", "payload", "greenlet", "ending")
 
     def __init__(self, at: int, number: int, kind: int, payload: bytes):
         self.at = at
         self.number = number
         self.kind = kind
         self.payload = payload
+        self.ending = ""  # name of the exception that ended it, "" when it returned
         # Its end leads to the main greenlet, whichever task took the message.
         self.greenlet = greenlet(self.main, scheduler.main)
 
@@ -83,6 +84,7 @@ class Task:
         try:
             outcome = self.outcome()
         except BaseException as error:  # killed while it was ending
+            self.ending = type(error).__name__
             outcome = ship.dump_failure(error)
         try:
             for hook in task_end_hooks:
@@ -105,6 +107,7 @@ class Task:
             value = function(*args, **kwargs)
             self.check_left()
         except BaseException as error:
+            self.ending = type(error).__name__
             give_back()
             task_cy.change_depth(1)  # from here on it cannot be killed
             return ship.dump_failure(error)
@@ -122,6 +125,13 @@ class Task:
                 bug.left_locked(f"{len(held)} spinlocks held, {what}")
             finally:
                 give_back()
+
+
+def ending(at: int) -> str:
+    """Return what a task that ends raised, "" when it returns; for the hooks of its end."""
+    return (
+        scheduler.tasks[at].ending if scheduler is not None and at in scheduler.tasks else ""
+    )
 
 
 def give_back() -> None:

@@ -90,24 +90,42 @@ def parse_flag(name: str, value: Any) -> bool:
     raise ConfigError(f"{name}={value!r}: write on or off")
 
 
-def parse_fault(name: str, value: Any) -> tuple[int, int, int, int]:
-    """Return a fault attribute as the kernel's setup has it: four numbers."""
-    if isinstance(value, (tuple, list)):
-        parts = list(value)
-    else:
-        parts = str(value).split(",")
-    if len(parts) != 4:
-        raise ConfigError(
-            f"{name}={value!r}: write interval,probability,space,times, for example 100,5,0,-1"
-        )
-    interval, probability, space, times = (parse_int(name, part, -1) for part in parts)
-    if interval < 1:
-        raise ConfigError(f"{name}={value!r}: interval {interval} must be at least 1")
-    if not 0 <= probability <= 100:
-        raise ConfigError(f"{name}={value!r}: probability {probability} must be 0 to 100")
-    if space < 0:
-        raise ConfigError(f"{name}={value!r}: space {space} must be at least 0")
-    return interval, probability, space, times
+# Attributes of fault injection: file → least and most value. Of one kind only: see below.
+FAULT_LIMITS: Final = {
+    "probability": (0, 100), "interval": (0, None), "times": (-1, None), "space": (0, None),
+    "verbose": (0, None), "task-filter": (0, 1), "ignore-gfp-wait": (0, 1),
+    "ignore-gfp-highmem": (0, 1), "min-order": (0, None), "cache-filter": (0, 1),
+}  # fmt: skip
+FAULT_OF_ONE: Final = {
+    "cache-filter": "failslab",
+    "ignore-gfp-highmem": "fail_page_alloc",
+    "min-order": "fail_page_alloc",
+}
+FAULT_MOST: Final = (1 << 31) - 1
+
+
+def parse_fault(name: str, value: Any) -> dict[str, int]:
+    """Return attributes of a fault: of a mapping, or of the kernel's four numbers as text."""
+    if not isinstance(value, Mapping):
+        parts = list(value) if isinstance(value, (tuple, list)) else str(value).split(",")
+        if len(parts) != 4:
+            raise ConfigError(
+                f"{name}={value!r}: write interval,probability,space,times, for example "
+                "100,5,0,-1"
+            )
+        value = dict(zip(("interval", "probability", "space", "times"), parts, strict=True))
+    found = {}
+    for given, number in value.items():
+        file = str(given).replace("_", "-")
+        if file not in FAULT_LIMITS or FAULT_OF_ONE.get(file, name) != name:
+            known = sorted(f for f in FAULT_LIMITS if FAULT_OF_ONE.get(f, name) == name)
+            raise ConfigError(f"{name}: unknown attribute {given!r}; there are {known}")
+        least, most = FAULT_LIMITS[file]
+        if isinstance(number, bool):
+            number = int(number)
+        most = FAULT_MOST if most is None else most
+        found[file] = parse_int(f"{name}/{file}", number, least, most)
+    return found
 
 
 def parse_text(name: str, value: Any) -> str:

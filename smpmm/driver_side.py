@@ -11,6 +11,7 @@ from typing import Any
 from cpus import event_cy, monitor, relay, sched
 from interrupts import callbacks
 from smpmm import (
+    fault_log_cy,
     files,
     module,
     namespace,
@@ -60,3 +61,4 @@ def task_ended(at: int) -> None:
     """Give back what the task that ends left open or had as static data: in its greenlet."""
     files.task_exit()
     static.task_exit()
+    fault_log_cy.end_task(at, sched.ending(at).encode())

@@ -11,13 +11,12 @@ has no fault injection: the message is that of the first kernels that have it (t
 """
 
 import cython
-from cython.cimports.cpus import segment_cy
+from cython.cimports.cpus import segment_cy, task_cy
 from cython.cimports.cpus.atomic import (
     atomic64_cmpxchg,
     atomic64_fetch_add,
-    atomic64_fetch_sub,
     atomic64_load,
-    atomic64_load_acquire,
+    atomic64_store,
     atomic64_store_release,
 )
 from cython.cimports.cpus.callsite_cy import sites, stack_sites
@@ -25,20 +24,29 @@ from cython.cimports.cpus.choice_cy import (
     TASK_FAULTS_WORD,
     TASK_MAKE_IT_FAIL_WORD,
     choose,
+    choose_counted,
 )
-from cython.cimports.cpus.event_cy import EVENT_FAULT, TASK_PID_WORD, log_text, trace_event
+from cython.cimports.cpus.event_cy import EVENT_FAULT, log_text, trace_event
 from cython.cimports.cpus.handle_cy import address_of
 from cython.cimports.cpus.percpu_cy import in_task, this_cpu
-from cython.cimports.cpus.segment_cy import machine_ns
+from cython.cimports.cpus.task_cy import NR_TASKS, TASK_FREE
 from cython.cimports.libc.stdio import snprintf
 from cython.cimports.libc.string import strlen
+from cython.cimports.smpmm import fault_log_cy as records
+from cython.cimports.smpmm.fault_log_cy import (
+    faults_of,
+    place_of,
+    record_fault,
+    task_faults,
+)
 from cython.cimports.smpmm.mm import page_alloc_cy, slab_cy
 from cython.cimports.smpmm.mm.page_alloc_cy import gfp_highmem, gfp_wait
 from cython.cimports.smpmm.mm.slab_list_cy import CFLGS_FAILSLAB, cache_at
 
-from cpus import callsite_cy
+from smpmm import fault_log_cy
+from smpmm.fault_log_cy import NAMES, injected  # noqa: F401
 
-NAMES = ("failslab", "fail_page_alloc")
+ESRCH = 3
 # File of the kernel's debugfs → field.
 FILES = {
     "probability": "probability", "interval": "interval", "times": "times", "space": "space",
@@ -51,16 +59,23 @@ DEFAULTS = {
     "probability": 0, "interval": 1, "times": 1, "space": 0, "verbose": 2, "task-filter": 0,
     "ignore-gfp-wait": 1, "ignore-gfp-highmem": 1, "min-order": 1, "cache-filter": 0,
 }  # fmt: skip
+SWITCHES = ("task-filter", "ignore-gfp-wait", "ignore-gfp-highmem", "cache-filter")
+# File → least and most; without an entry a number from 0.
+LIMITS = {
+    "probability": (0, 100), "times": (-1, (1 << 31) - 1), "space": (0, (1 << 31) - 1),
+    **dict.fromkeys(SWITCHES, (0, 1)),
+}  # fmt: skip
 
 
 def regions(config: object = None) -> dict:
     """Return the regions of the segment that this module needs, name → bytes."""
-    return {"faults": cython.sizeof(fault_state)}
+    return {"faults": cython.sizeof(fault_state), **fault_log_cy.regions(config)}
 
 
 def attach(config: object = None) -> None:
     """Find this module's region and let the allocators ask. The monitor, before it forks."""
     global faults
+    fault_log_cy.attach(config)
     faults = cython.cast(cython.pointer[fault_state], segment_cy.region_at(b"faults"))
     slab_cy.failslab_on = cython.address(faults.on)
     slab_cy.should_failslab = should_failslab
@@ -74,49 +89,68 @@ def init(config: object = None) -> None:
             if OF_ONE.get(file, NAMES.index(name)) == NAMES.index(name):
                 set_attribute(name, file, value)
         given = config.option(name) if hasattr(config, "option") else None
-        if given is not None:
+        if isinstance(given, dict):
+            set_attributes(name, given)
+        elif given is not None:
             setup(name, *given)
 
 
 def setup(name: str, interval: int, probability: int, space: int, times: int) -> None:
     """Set what `failslab=INTERVAL,PROBABILITY,SPACE,TIMES` sets."""
+    values = {"interval": interval, "probability": probability, "space": space, "times": times}
+    set_attributes(name, values)
+
+
+def set_attributes(name: str, values: dict) -> None:
+    """Write attributes, all or none; ValueError names a bad one. Any time."""
+    checked = {file_name(file): value for file, value in values.items()}
+    for file, value in checked.items():
+        check_attribute(name, file, value)
     # The probability last: it is what switches the fault on.
-    for file, value in (
-        ("interval", interval),
-        ("space", space),
-        ("times", times),
-        ("probability", probability),
-    ):
-        set_attribute(name, file, value)
+    for file in sorted(checked, key="probability".__eq__):
+        set_attribute(name, file, checked[file])
+
+
+def file_name(file: str) -> str:
+    """Return the kernel's name of an attribute: `cache_filter` is `cache-filter`."""
+    return file.replace("_", "-")
+
+
+def check_attribute(name: str, file: str, value: int) -> None:
+    """Raise ValueError, with the numbers, for a value that an attribute cannot have."""
+    which_fault(name, file)
+    least, most = LIMITS.get(file, (0, (1 << 63) - 1))
+    if not isinstance(value, int) or not least <= value <= most:
+        raise ValueError(f"{name}/{file}: {value!r} is not a number from {least} to {most}")
 
 
 def set_attribute(name: str, file: str, value: int) -> None:
     """Write an attribute by the kernel's file name; ValueError when there is none. Any
     time."""
+    file = file_name(file)
+    check_attribute(name, file, value)
     which: cython.int = which_fault(name, file)
     a: cython.pointer[fault_attr] = cython.address(faults.attrs[which])
-    if value < (-1 if file == "times" else 0):
-        raise ValueError(f"{name}/{file}: {value} is too small")
     if file == "times":
         a.times = value
     elif file == "space":
         a.space = value
     elif file == "probability":
-        a.probability = min(value, 100)
+        a.probability = value
     elif file == "interval":
         a.interval = value
     elif file == "verbose":
         a.verbose = value
     elif file == "task-filter":
-        a.task_filter = value != 0
+        a.task_filter = value
     elif file == "ignore-gfp-wait":
-        a.ignore_gfp_wait = value != 0
+        a.ignore_gfp_wait = value
     elif file == "ignore-gfp-highmem":
-        a.ignore_gfp_highmem = value != 0
+        a.ignore_gfp_highmem = value
     elif file == "min-order":
         a.min_order = value
     elif file == "cache-filter":
-        a.cache_filter = value != 0
+        a.cache_filter = value
     switch()
 
 
@@ -140,10 +174,30 @@ def attributes(name: str) -> dict:
     }
 
 
-def switch() -> None:
+def switch():
     """Say in one word whether any fault may happen now."""
-    on = faults.attrs[0].probability or faults.attrs[1].probability or faults.nr_armed
-    atomic64_store_release(cython.address(faults.on), 1 if on else 0)
+    said: cython.bint
+    # Whoever else changes something meanwhile is seen by one of the two.
+    while True:
+        said = some_fault_may_happen()
+        atomic64_store(cython.address(faults.on), said)
+        if said == some_fault_may_happen():
+            return
+
+
+def some_fault_may_happen():
+    i: cython.int
+    armed: cython.pointer[task_faults]
+    if faults.attrs[0].probability != 0 or faults.attrs[1].probability != 0:
+        return True
+    if task_cy.tasks == cython.NULL:
+        return False
+    for i in range(NR_TASKS):
+        armed = cython.address(records.log_.tasks[i])
+        if armed.left != 0 and armed.armed == task_cy.tasks[i].pid:
+            if task_cy.tasks[i].state != TASK_FREE:
+                return True
+    return False
 
 
 def should_failslab(c, gfp, site):
@@ -169,86 +223,100 @@ def should_fail_alloc_page(gfp, order, site):
 
 
 def should_fail(which, size, site):
-    a: cython.pointer[fault_attr] = cython.address(faults.attrs[which])
     task: u64 = 0
-    pid: u64
-    armed: cython.pointer[fail_nth]
+    own: cython.pointer[task_faults]
     nth: u64 = 0
     if in_task():
         task = this_cpu.current
-        pid = cython.cast(cython.pointer[u64], task)[TASK_PID_WORD]
-        armed = armed_for(pid)
-        if armed.pid == pid and armed.left != 0:
-            armed.left -= 1
-            if armed.left != 0:
+        own = faults_of(task)
+        if own.left != 0 and own.armed == own.pid:
+            own.left -= 1
+            if own.left != 0:
                 return False
-            atomic64_fetch_sub(cython.address(faults.nr_armed), 1)
-            inject(which, size, task, 0, site)
+            claim(cython.address(faults.attrs[which]), True)
+            inject(which, size, task, own.asked[which], site)
+            switch()
             return True
-    if not attributes_say(a, size, task, cython.address(nth)):
+    if not attributes_say(which, size, task, cython.address(nth)):
         return False
     inject(which, size, task, nth, site)
     return True
 
 
-def attributes_say(a, size, task, nth):
-    space: s64 = a.space
+def attributes_say(which, size, task, nth):
+    a: cython.pointer[fault_attr] = cython.address(faults.attrs[which])
     if a.probability == 0:
         return False
     if a.task_filter != 0 and (
         task == 0 or cython.cast(cython.pointer[u64], task)[TASK_MAKE_IT_FAIL_WORD] == 0
     ):
         return False
-    if a.times == 0:
-        return False
-    if space > size:
-        atomic64_fetch_sub(
-            cython.cast(cython.pointer[u64], cython.address(a.space)), cython.cast(u64, size)
-        )
+    if a.times == 0 or not space_says(a, size):
         return False
     if a.interval > 1:
         if (atomic64_fetch_add(cython.address(a.count), 1) + 1) % a.interval != 0:
             return False
-    return choose(b"fault", 100, nth) < a.probability
+    return dice_say(which, task, nth) and claim(a, False)
+
+
+def space_says(a, size):
+    """Spend the budget of sizes: a rest that is no more than `size` stays as it is."""
+    word: cython.pointer[u64] = cython.cast(cython.pointer[u64], cython.address(a.space))
+    space: u64
+    while True:
+        space = atomic64_load(word)
+        if cython.cast(s64, space) <= size:
+            return True
+        if atomic64_cmpxchg(word, space, space - cython.cast(u64, size)) == space:
+            return False
+
+
+def dice_say(which, task, nth):
+    own: cython.pointer[task_faults]
+    a: cython.pointer[fault_attr] = cython.address(faults.attrs[which])
+    if task == 0:
+        return choose(b"fault", 100, nth) < a.probability
+    # Each kind has a count: whether a cache has to grow is not the task's doing, and must not
+    # shift its other dice.
+    own = faults_of(task)
+    nth[0] = own.asked[which]
+    if which == FAILSLAB:
+        return (
+            choose_counted(b"failslab", 100, cython.address(own.asked[FAILSLAB]))
+            < a.probability
+        )
+    return (
+        choose_counted(b"fail_page_alloc", 100, cython.address(own.asked[FAIL_PAGE_ALLOC]))
+        < a.probability
+    )
+
+
+def claim(a, must):
+    """Count `times` down; false when others were quicker, unless the fault must happen."""
+    word: cython.pointer[u64] = cython.cast(cython.pointer[u64], cython.address(a.times))
+    times: u64
+    while True:
+        times = atomic64_load(word)
+        if cython.cast(s64, times) < 0:
+            return True
+        if times == 0:
+            return must
+        if atomic64_cmpxchg(word, times, times - 1) == times:
+            return True
 
 
 def inject(which, size, task, nth, site):
-    """Record a fault, say so, and count it down."""
+    """Record a fault and say so."""
     a: cython.pointer[fault_attr] = cython.address(faults.attrs[which])
-    times: u64
-    word: cython.pointer[u64] = cython.cast(cython.pointer[u64], cython.address(a.times))
     atomic64_fetch_add(cython.address(a.injected), 1)
-    pid: u64 = 0
     if task != 0:
         cython.cast(cython.pointer[u64], task)[TASK_FAULTS_WORD] += 1
-        pid = cython.cast(cython.pointer[u64], task)[TASK_PID_WORD]
-    record_fault(which, size, pid, nth, site)
+    record_fault(which, size, task, nth, site)
     trace_event(EVENT_FAULT, which, cython.cast(u64, size), nth, site)
-    say(which, a)
-    while True:
-        times = atomic64_load(word)
-        if cython.cast(s64, times) <= 0 or atomic64_cmpxchg(word, times, times - 1) == times:
-            return
+    say(a)
 
 
-def record_fault(which, size, pid, nth, site):
-    number: u64 = atomic64_fetch_add(cython.address(faults.head), 1)
-    r: cython.pointer[fault_record] = cython.address(faults.records[number % NR_FAULT_RECORDS])
-    atomic64_store_release(cython.address(r.seq), 0)
-    r.ns = machine_ns()
-    r.task = pid
-    r.size = cython.cast(u64, size)
-    r.nth = nth
-    r.which = which
-    r.cpu = cython.cast(u32, this_cpu.number)
-    r.nr_sites = stack_sites(r.sites, FAULT_STACK)
-    if r.nr_sites == 0:
-        r.sites[0] = site
-        r.nr_sites = 1
-    atomic64_store_release(cython.address(r.seq), number + 1)
-
-
-def say(which, a):
+def say(a):
     """Write the kernel's message, with verbose 2 the call stack behind it."""
     text: cython.char[200]
     stack: u32[12]
@@ -259,7 +327,7 @@ def say(which, a):
     log_text(b"FAULT_INJECTION: forcing a failure", 34, KERN_NOTICE_LEVEL)
     if a.verbose < 2:
         return
-    n = stack_sites(stack, FAULT_STACK)
+    n = stack_sites(stack, FAULT_STACK_SAID)
     for i in range(n):
         snprintf(
             text, 200, b" %s (%s:%u)", sites[stack[i]].function, sites[stack[i]].file,
@@ -268,34 +336,52 @@ def say(which, a):
         log_text(text, cython.cast(u32, strlen(text)), KERN_NOTICE_LEVEL)
 
 
-def armed_for(pid):
-    return cython.address(faults.armed[pid % NR_ARMED])
+def task_of_pid(pid):
+    """Return the native address of the task with a pid, 0 for none."""
+    i: cython.int
+    if task_cy.tasks == cython.NULL or pid == 0:
+        return 0
+    for i in range(NR_TASKS):
+        if task_cy.tasks[i].pid == pid and task_cy.tasks[i].state != TASK_FREE:
+            return cython.cast(u64, cython.address(task_cy.tasks[i]))
+    return 0
+
+
+def task_or_error(pid: cython.ulonglong) -> int:
+    """Return the native address of the task with a pid; ProcessLookupError for none."""
+    task: u64 = task_of_pid(pid)
+    if task == 0:
+        raise ProcessLookupError(ESRCH, f"no task has pid {pid}")
+    return task
 
 
 def set_fail_nth(pid: cython.ulonglong, nth: cython.ulonglong) -> None:
     """Let the nth eligible call of a task from now on fail, whatever the attributes; 0
-    cancels."""
-    armed: cython.pointer[fail_nth] = armed_for(pid)
-    if armed.pid == pid and armed.left != 0:
-        atomic64_fetch_sub(cython.address(faults.nr_armed), 1)
+    cancels. ProcessLookupError when there is no such task."""
+    armed: cython.pointer[task_faults] = place_of(task_or_error(pid))
     armed.left = 0
-    armed.pid = pid
-    armed.left = nth
-    if nth != 0:
-        atomic64_fetch_add(cython.address(faults.nr_armed), 1)
+    atomic64_store_release(cython.address(armed.armed), pid)
+    atomic64_store_release(cython.address(armed.left), nth)
     switch()
 
 
 def fail_nth_left(pid: cython.ulonglong) -> int:
     """Return how many eligible calls a task's fail-nth is away; 0 when it fired or is not
     armed."""
-    armed: cython.pointer[fail_nth] = armed_for(pid)
-    return armed.left if armed.pid == pid else 0
+    armed: cython.pointer[task_faults] = place_of(task_or_error(pid))
+    return armed.left if armed.armed == pid else 0
 
 
-def set_make_it_fail(task: cython.ulonglong, on: bool) -> None:
-    """Mark a task (native address of its task_struct) for the task filter."""
+def set_make_it_fail(pid: cython.ulonglong, on: bool) -> None:
+    """Mark a task for the task filter; ProcessLookupError when there is no such task."""
+    task: u64 = task_or_error(pid)
     cython.cast(cython.pointer[u64], task)[TASK_MAKE_IT_FAIL_WORD] = 1 if on else 0
+
+
+def make_it_fail(pid: cython.ulonglong) -> int:
+    """Return whether a task is marked for the task filter."""
+    task: u64 = task_or_error(pid)
+    return cython.cast(cython.pointer[u64], task)[TASK_MAKE_IT_FAIL_WORD]
 
 
 def set_failslab(cachep: object, on: bool) -> None:
@@ -313,28 +399,3 @@ def nr_injected(name: str) -> int:
     """Return how many faults of this kind were injected since boot."""
     which: cython.int = which_fault(name, "probability")
     return faults.attrs[which].injected
-
-
-def injected(since: int = 0) -> list:
-    """Return the records of injected faults from number `since` on, as far as they are
-    kept."""
-    head: u64 = atomic64_load(cython.address(faults.head))
-    first: u64 = max(since, head - NR_FAULT_RECORDS if head > NR_FAULT_RECORDS else 0)
-    n: u64
-    found = []
-    for n in range(first, head):
-        r: fault_record = faults.records[n % NR_FAULT_RECORDS]
-        if (
-            r.seq != n + 1
-            or atomic64_load_acquire(cython.address(faults.records[n % NR_FAULT_RECORDS].seq))
-            != n + 1
-        ):
-            continue
-        found.append(
-            {
-                "number": n, "ns": r.ns, "task": r.task, "cpu": r.cpu, "size": r.size,
-                "nth": r.nth, "name": NAMES[r.which],
-                "stack": [callsite_cy.site_text(r.sites[i]) for i in range(r.nr_sites)],
-            }
-        )  # fmt: skip
-    return found

@@ -25,6 +25,8 @@ from smpmm import chrdev, files_cy, registry_cy
 from smpmm.fops import operations_at
 from smpmm.kdev import MAJOR
 from smpmm.mm import user_cy
+from smpmm.proc.files import open_proc, proc_read, proc_write  # noqa: F401
+from smpmm.syscall import system_call
 
 ERESTARTSYS = 512
 ERESTARTNOHAND = 514
@@ -45,6 +47,7 @@ def fail(number: int, path: str = "") -> NoReturn:
 # that has been used.
 
 
+@system_call("open")
 def sys_open(path: str, flags: int, owner: int = 0) -> tuple[int, int]:
     """Open a device node; returns the file. `owner` is who must close it. May sleep."""
     i_rdev = chrdev.lookup(path)
@@ -90,6 +93,7 @@ def _operate(file: files_cy.File, name: str, *arguments: Any, missing: int = 0) 
         files_cy.end_kernel()
 
 
+@system_call("close")
 def sys_close(handle: tuple[int, int]) -> None:
     """Close an open file: its release operation, then its record."""
     file = file_of(handle)
@@ -104,6 +108,7 @@ def sys_write(handle: tuple[int, int], data: Any, whole: bool = True) -> int:
     return write_file(file_of(handle), data, whole)
 
 
+@system_call("write")
 def write_file(file: files_cy.File, data: Any, whole: bool) -> int:
     """Write to an open file of this process's task: see `sys_write`."""
     if file.f_flags & O_ACCMODE == os.O_RDONLY:
@@ -129,6 +134,7 @@ def sys_read(handle: tuple[int, int], count: int, whole: bool = False) -> bytes:
     return bytes(buffer)
 
 
+@system_call("read")
 def sys_readall(handle: tuple[int, int]) -> bytes:
     """Read from the position to the end."""
     file = file_of(handle)
@@ -141,6 +147,7 @@ def sys_readall(handle: tuple[int, int]) -> bytes:
             return b"".join(parts)
 
 
+@system_call("read")
 def read_file(file: files_cy.File, buffer: Any, whole: bool) -> int:
     """Read into a writable buffer of this process's task: see `sys_read`."""
     if file.f_flags & O_ACCMODE == os.O_WRONLY:
@@ -158,6 +165,7 @@ def read_file(file: files_cy.File, buffer: Any, whole: bool) -> int:
     return done
 
 
+@system_call("llseek")
 def sys_llseek(handle: tuple[int, int], offset: int, whence: int) -> int:
     """Move the position; returns it. Without an llseek of the driver's the kernel's own."""
     file = file_of(handle)
@@ -176,6 +184,7 @@ def sys_llseek(handle: tuple[int, int], offset: int, whence: int) -> int:
     return position
 
 
+@system_call("ioctl")
 def sys_ioctl(handle: tuple[int, int], command: int, arg: Any) -> tuple[int, bytes | None]:
     """Control a device; returns its result, and what became of a buffer `arg`."""
     file = file_of(handle)
@@ -466,54 +475,6 @@ def open(
     except BaseException:
         raw.close()
         raise
-
-
-class ProcWriter(io.BytesIO):
-    """A /proc file open for writing: it is written when it is closed."""
-
-    def __init__(self, name: str, calls: Any) -> None:
-        super().__init__()
-        self._name = name
-        self._calls = calls
-
-    def close(self) -> None:
-        if not self.closed:
-            text = self.getvalue().decode()
-            super().close()
-            self._calls.call("proc_write", self._name, text)
-
-
-def open_proc(
-    path: str,
-    mode: str,
-    encoding: str | None,
-    errors: str | None,
-    newline: str | None,
-    calls: Any,
-) -> Any:
-    """Open a /proc file: its text at this moment."""
-    name = path.removeprefix("/proc/")
-    if "+" in mode:
-        fail(errno.EINVAL, path)
-    if "r" in mode:
-        file: Any = io.BytesIO(calls.call("proc_read", name).encode())
-    else:
-        file = ProcWriter(name, calls)
-    return file if "b" in mode else io.TextIOWrapper(file, encoding, errors, newline)
-
-
-def proc_read(name: str) -> str:
-    """Return a /proc file; the body of a system call."""
-    from smpmm.proc import registry
-
-    return registry.read(name)
-
-
-def proc_write(name: str, text: str) -> None:
-    """Write a /proc file; the body of a system call."""
-    from smpmm.proc import registry
-
-    registry.write(name, text)
 
 
 def current_owner() -> int:

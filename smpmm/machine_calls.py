@@ -103,6 +103,21 @@ class MachineCalls:
         """Return the kernel log; needs no CPU."""
         return self._query("dmesg")
 
+    def fault_inject(self, name: str, /, **attributes: int) -> dict[str, int]:
+        """Set attributes of `failslab` or `fail_page_alloc` now; returns all of them.
+
+        `ignore_gfp_wait=0` is the kernel's `ignore-gfp-wait`. All are set or none: ValueError
+        names a bad one.
+        """
+        return self._syscall("smpmm.fault:fault_inject", name, **attributes)
+
+    def faults(self, since: int = 0) -> list[dict[str, Any]]:
+        """Return the records of injected faults from number `since` on: who got which, where.
+
+        `call` and `outcome` say how the call that got it ended.
+        """
+        return self._syscall("smpmm.fault:records", since)
+
     def raise_irq(self, irq: int, cpu: int | None = None) -> None:
         """Raise an edge on an interrupt line, as a device does; `cpu` says who takes it."""
         self._query("raise_irq", (irq, cpu))

@@ -22,6 +22,7 @@ from cpus import event_cy, kill_cy
 from cpus.errors import ConfigError
 from cpus.handle_cy import Handle
 from smpmm import frozen, leaks, namespace, parameters, registry_cy, static, text_cy
+from smpmm.syscall import system_call
 
 DRIVERS = Path(__file__).parent / "drivers"
 STRUCT_MODULE_BYTES = 64  # what struct module takes at the start of the static data
@@ -136,6 +137,7 @@ def is_driver(path: Path) -> bool:
     return "@module_init" in path.read_text()
 
 
+@system_call("insmod")
 def insmod(name: str, file: str, source: str, given: Mapping[str, Any]) -> None:
     """Load a module and run its init function; the body of the system call, may sleep.
 
@@ -324,6 +326,7 @@ def _serial_of_name(name: str) -> int:
     return 0
 
 
+@system_call("rmmod")
 def rmmod(name: str) -> leaks.LeakReport:
     """Remove a module: run its exit function, then name what it did not free; may sleep.
 

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from types import MappingProxyType
 from typing import Final
 
+from smpmm import fault
 from smpmm.proc import entries
 
 # Name → "module:function" that returns its text.
@@ -52,6 +53,8 @@ def read(name: str) -> str:
     name = name.removeprefix("/proc/")
     if name in FILES:
         return _function(FILES[name])()
+    if fault.is_file(name):
+        return fault.read(name)
     return entries.read(name)
 
 
@@ -59,6 +62,8 @@ def read_outside(name: str) -> str:
     """Return one of the kernel's own files, read by the monitor: when no CPU answers."""
     name = name.removeprefix("/proc/")
     if name not in FILES:
+        if fault.is_file(name):
+            return fault.read(name)
         raise FileNotFoundError(errno.ENOENT, "only a CPU can make it", f"/proc/{name}")
     return _function(FILES[name])()
 
@@ -68,6 +73,8 @@ def write(name: str, text: str) -> None:
     name = name.removeprefix("/proc/")
     if name in WRITERS:
         _function(WRITERS[name])(text)
+    elif fault.is_file(name):
+        fault.write(name, text)
     elif name in ls():
         raise PermissionError(errno.EACCES, "Permission denied", f"/proc/{name}")
     else:
@@ -76,4 +83,4 @@ def write(name: str, text: str) -> None:
 
 def ls() -> list[str]:
     """Return the names of every /proc file, sorted."""
-    return sorted({*FILES, *entries.names()})
+    return sorted({*FILES, *fault.files(), *entries.names()})

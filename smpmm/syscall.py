@@ -1,0 +1,48 @@
+"""What every system call has: its end is noted in the records of the faults that it got."""
+
+from __future__ import annotations
+
+import errno
+import functools
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from smpmm import fault_log_cy
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+def system_call(name: str) -> Callable[[Function], Function]:
+    """Decorate the body of a system call; `name` is what fault records call it."""
+    encoded = name.encode()
+
+    def decorate(function: Function) -> Function:
+        @functools.wraps(function)
+        def call(*args: Any, **kwargs: Any) -> Any:
+            fault_log_cy.begin_call(encoded)
+            try:
+                result = function(*args, **kwargs)
+            except BaseException as error:
+                fault_log_cy.end_call(*_ending(error))
+                raise
+            fault_log_cy.end_call(_count(result))
+            return result
+
+        return call  # type: ignore[return-value]
+
+    return decorate
+
+
+def _ending(error: BaseException) -> tuple[int, bytes]:
+    """Return (negative errno, b"") of what stands for one, else (0, name of the exception)."""
+    if isinstance(error, MemoryError):
+        return -errno.ENOMEM, b""
+    if isinstance(error, OSError) and error.errno:
+        return -error.errno, b""
+    return 0, type(error).__name__.encode()
+
+
+def _count(result: Any) -> int:
+    if isinstance(result, int):
+        return result
+    return len(result) if isinstance(result, (bytes, str)) else 0

@@ -55,6 +55,12 @@ class Connection:
 
     # Sending
 
+    @property
+    def booted(self) -> dict[str, Any]:
+        """The facts of a machine that has booted."""
+        assert self.facts is not None
+        return self.facts
+
     def post(self, message: bytes) -> None:
         """Send a message; BrokenPipeError never leaves, the reader sees the end."""
         with self._sending:

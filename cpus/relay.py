@@ -368,7 +368,7 @@ class Relay:
 
 
 def start_kthread(
-    machine: Monitor, child: Child, thread: tuple[int, bytes, int | None]
+    machine: Monitor, child: Child | None, thread: tuple[int, bytes, int | None]
 ) -> None:
     """Start a kernel thread for a process of the machine: (pid, call, cpu or None)."""
     pid, payload, cpu = thread

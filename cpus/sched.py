@@ -75,6 +75,7 @@ class Task:
         self.kind = kind
         self.payload = payload
         self.ending = ""  # name of the exception that ended it, "" when it returned
+        assert scheduler is not None
         # Its end leads to the main greenlet, whichever task took the message.
         self.greenlet = greenlet(self.main, scheduler.main)
 

@@ -68,6 +68,11 @@ def request_monitor(kind: str, payload: Any = None) -> int:
     return line.request(kind, payload)
 
 
+def panic(text: str) -> None:
+    """Have the monitor end the machine."""
+    request_monitor("panic", text)
+
+
 def begin(inbox: int, outbox: int) -> Line:
     """Make a freshly forked child a process of the machine: its line, output and signals."""
     global line
@@ -76,7 +81,7 @@ def begin(inbox: int, outbox: int) -> Line:
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     signal.signal(signal.SIGUSR1, nudge)
     percpu_cy.register_hooks(breach=bug.breach)
-    bug.register(panic=lambda text: request_monitor("panic", text) and None)
+    bug.register(panic=panic)
     for stream, fd in (("stdout", 1), ("stderr", 2)):
         setattr(sys, stream, Console(_sender(fd), fd))
     return line

@@ -380,17 +380,17 @@ class DeviceFile(io.RawIOBase):
 class _Ioctl:
     """What a buffered device has beside an ordinary file."""
 
-    raw: DeviceFile
+    raw: Any  # a DeviceFile
 
     def ioctl(self, command: int, arg: Any = 0) -> int:
         """Control the device: see DeviceFile.ioctl. What is buffered is written first."""
         self.flush()  # type: ignore[attr-defined]
         return self.raw.ioctl(command, arg)
 
-    def mmap(self, length: int) -> NoReturn:
+    def mmap(self, length: int) -> None:
         self.raw.mmap(length)
 
-    def poll(self) -> NoReturn:
+    def poll(self) -> None:
         self.raw.poll()
 
 

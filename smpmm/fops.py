@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cpus.handle_cy import Handle
 from smpmm import symbols
@@ -62,6 +62,10 @@ class Operations:
     """The functions of a file_operations, loaded into this process."""
 
     __slots__ = ("address", *OPERATIONS)
+
+    if TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Callable[..., Any] | None: ...
 
     def __init__(self, address: int) -> None:
         from smpmm import text

@@ -207,7 +207,9 @@ def methods(cls: type) -> Iterator[types.FunctionType]:
     """Yield the functions that a class body defines."""
     for value in vars(cls).values():
         if isinstance(value, property):
-            yield from (one for one in (value.fget, value.fset, value.fdel) if one)
+            for one in (value.fget, value.fset, value.fdel):
+                if isinstance(one, types.FunctionType):
+                    yield one
         else:
             value = _function(value)
             if isinstance(value, types.FunctionType):

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import inspect
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any, Self
 
 from cpus import word_cy
 from smpmm import field_cy, promise, scalar_cy, symbols
@@ -29,9 +29,12 @@ from smpmm.scalar_cy import SCALARS, Scalar
 RESERVED = ("at", "static")
 NATIVE_ALIGN_BYTES = 8
 
-u8, u16, u32, u64 = (SCALARS[name] for name in ("u8", "u16", "u32", "u64"))
-s8, s16, s32, s64 = (SCALARS[name] for name in ("s8", "s16", "s32", "s64"))
-ulong, long, ptr = (SCALARS[name] for name in ("ulong", "long", "ptr"))
+if TYPE_CHECKING:
+    from smpmm.kernel_types import long, ptr, s8, s16, s32, s64, u8, u16, u32, u64, ulong
+else:
+    u8, u16, u32, u64 = (SCALARS[name] for name in ("u8", "u16", "u32", "u64"))
+    s8, s16, s32, s64 = (SCALARS[name] for name in ("s8", "s16", "s32", "s64"))
+    ulong, long, ptr = (SCALARS[name] for name in ("ulong", "long", "ptr"))
 
 
 class ArrayType:
@@ -208,7 +211,7 @@ class KStruct(field_cy.Placed, metaclass=StructType):
         )
 
     @classmethod
-    def static(cls) -> Any:
+    def static(cls) -> Self:
         """Return a zeroed struct in the static data of the module or task that calls.
 
         It lives until that ends. Outside a machine, at the top level of a script, it stands

@@ -102,7 +102,7 @@ class Machine(MachineCalls):
         return f"<Machine {config.cpus} CPUs, {config.ram_bytes >> 20} MiB, {config.kernel}>"
 
     def __reduce__(self) -> tuple:
-        return attach, (self._connection_here().facts["directory"],)
+        return attach, (self._connection_here().booted["directory"],)
 
     def close(self) -> None:
         """Power the machine off; every process of it has ended on return."""
@@ -112,8 +112,7 @@ class Machine(MachineCalls):
     def _connection_here(self) -> Connection:
         """Return this process's connection: a forked child makes one of its own."""
         if os.getpid() != self._connection.pid:
-            facts = self._connection.facts
-            self._connection = connect(facts["directory"])
+            self._connection = connect(self._connection.booted["directory"])
         return self._connection
 
     # Tasks
@@ -201,7 +200,8 @@ class Machine(MachineCalls):
         """Ask the monitor itself."""
         connection = self._connection_here()
         pending = connection.request(channel.QUERY, pickle.dumps((name, args)))
-        if not connection.wait(lambda: pending.answer is not None, timeout):
+        connection.wait(lambda: pending.answer is not None, timeout)
+        if pending.answer is None:
             raise MachineError(connection.ended or f"query {name}: no answer in {timeout} s")
         answer = pickle.loads(pending.answer.payload)
         if pending.answer.flags:
@@ -247,7 +247,7 @@ def attach(directory: str) -> Machine:
     """Return a handle of a running machine: what a pickled `Machine` becomes."""
     machine = Machine.__new__(Machine)
     machine._connection = connect(directory)
-    machine.config = machine._connection.facts["config"]
+    machine.config = machine._connection.booted["config"]
     machine._owner_pid = -1
     machine.cpus = [Cpu(machine, number) for number in range(machine.config.cpus)]
     return machine

@@ -209,7 +209,7 @@ def _execute(
 def _parameter_struct(serial: int, name: str, words: list[str]) -> Any:
     from smpmm import kstruct
 
-    cls = type(kstruct.KStruct)(
+    cls: Any = kstruct.StructType(
         "Parameters",
         (kstruct.KStruct,),
         {"__module__": f"[{name}]", "__annotations__": dict.fromkeys(words, kstruct.s32)},

@@ -30,8 +30,9 @@ def declared(tree: ast.Module, name: str) -> dict[str, str]:
         call = node.value
         if not (isinstance(call.func, ast.Name) and call.func.id == "MODULE_PARM"):
             continue
-        values = [arg.value if isinstance(arg, ast.Constant) else None for arg in call.args]
-        if len(values) != 2 or not all(isinstance(value, str) for value in values):
+        constants = [arg.value for arg in call.args if isinstance(arg, ast.Constant)]
+        values = [value for value in constants if isinstance(value, str)]
+        if len(values) != 2 or len(call.args) != 2:
             raise ConfigError(f"{name}: line {node.lineno}: write MODULE_PARM('name', 'i')")
         match = PATTERN.fullmatch(values[1])
         if match is None or match["count"]:

@@ -24,7 +24,7 @@ MARK = handle_cy.PROMISE_MARK
 class Promised(NamedTuple):
     """What a promise is for."""
 
-    cls: type
+    cls: type[field_cy.Placed]
     args: tuple
     place: str  # file and line that made it: the name of its lock class
 
@@ -44,7 +44,7 @@ def calling_place() -> str:
 _OWN_MODULES = {"smpmm.promise", "smpmm.kstruct", "smpmm.sync"}
 
 
-def make(cls: type, args: tuple, place: str) -> int:
+def make(cls: type[field_cy.Placed], args: tuple, place: str) -> int:
     """Return a new promise of a struct of class `cls`."""
     nr_bytes = field_cy.sizeof(cls)
     if nr_bytes > OFFSET_MASK:
@@ -115,7 +115,12 @@ def _reduce(handle: Any) -> tuple:
 
 
 def _rebuild(
-    cls: type, raw: int, lock_name: str | None, base: type, args: tuple, place: str
+    cls: type[field_cy.Placed],
+    raw: int,
+    lock_name: str | None,
+    base: type[field_cy.Placed],
+    args: tuple,
+    place: str,
 ) -> Any:
     """Make the handle that was pickled; its promise is known here from now on."""
     _promised.setdefault(raw & ~OFFSET_MASK, Promised(base, args, place))

@@ -231,7 +231,7 @@ def release_module(serial: int) -> None:
         atomic64_store_release(cython.address(m.state), RECORD_FREE)
 
 
-def module_info(serial: int) -> object:
+def module_info(serial: int):
     """Return what is known of a module, None when it is gone."""
     m: cython.pointer[module_record] = module_of(cython.cast(u64, serial))
     if m == cython.NULL:
@@ -362,7 +362,7 @@ def release_chrdev(major: int, name: str) -> bool:
     return done
 
 
-def chrdev_info(major: int) -> object:
+def chrdev_info(major: int):
     """Return (name, address of its operations, serial of its module) of a major, or None."""
     d: cython.pointer[chrdev_record] = cython.address(chrdevs[cython.cast(u32, major)])
     if atomic64_load_acquire(cython.address(d.state)) != RECORD_LIVE:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 import weakref
+from types import FrameType
 from typing import Any
 
 from greenlet import getcurrent
@@ -35,7 +36,7 @@ def static_alloc(nr_bytes: int) -> int:
 
 def calling_module() -> int:
     """Return the serial number of the module whose code is calling, 0 = a task's own code."""
-    frame = sys._getframe(1)
+    frame: FrameType | None = sys._getframe(1)
     while frame is not None:
         serial = namespace.serial_of_globals(frame.f_globals)
         if serial:

@@ -8,7 +8,7 @@ architecture's. The calls on them are other modules'.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from smpmm import field_cy, kstruct
 from smpmm.field_cy import Guard, Lock, Native, function_named
@@ -25,8 +25,12 @@ _BYTES = {
     "completion": 56,
     "tasklet_struct": 32,
 }
-_word = SCALARS["u64"]
-_native_ptr = SCALARS["native_ptr"]
+if TYPE_CHECKING:
+    from smpmm.kernel_types import ptr as _native_ptr
+    from smpmm.kernel_types import u64 as _word
+else:
+    _word = SCALARS["u64"]
+    _native_ptr = SCALARS["native_ptr"]
 
 
 class _OnItsOwn:
@@ -35,7 +39,7 @@ class _OnItsOwn:
     __slots__ = ()
     INITIALISE = ""  # "module:function" of the call that initialises it; "" = zeroes are right
 
-    def __init__(self, *args: Any) -> None:
+    def __init__(self: Any, *args: Any) -> None:
         made = kstruct.new_static(type(self), args)
         self._place(field_cy.raw_address(made))
         if isinstance(made, Native):

@@ -148,16 +148,16 @@ def _load(address: Any) -> Any:
     number = _number(int(address))
     entry = text_cy.entry(number) if number >= 0 else None
     if entry is None or entry["state"] != LIVE:
-        _oops(int(address), entry)
+        return _oops(int(address), entry)
     if entry["length"]:
         data = text_cy.read(number)
         if data is None:
-            _oops(int(address), text_cy.entry(number))
+            return _oops(int(address), text_cy.entry(number))
         return namespace.loads(data)
     return namespace.find(entry["serial"])[entry["name"]]
 
 
-def _oops(address: int, entry: dict | None) -> None:
+def _oops(address: int, entry: dict | None) -> Any:
     detail = f"EIP is at {address:#010x}: no kernel text"
     if entry is not None and entry["state"] == GONE:
         detail = f"EIP is at {entry['name']} [{entry['module']}]: the module was removed"

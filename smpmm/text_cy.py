@@ -209,7 +209,7 @@ def end_module(serial: int) -> int:
     return ended
 
 
-def read(number: int) -> object:
+def read(number: int):
     """Return the bytes of a live entry, None of any other; any context."""
     i: cython.longlong = number
     if i < 0 or i >= NR_TEXT:
@@ -298,7 +298,7 @@ def remember(address: object, function: object) -> None:
     functions[address] = function
 
 
-def load(address: object) -> object:
+def load(address: object):
     """Return the function at `address`, loaded once per process; any context, no call held."""
     if atomic64_load_acquire(cython.address(text.version)) != seen_version:
         forget_stale()

@@ -3,8 +3,13 @@
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import settings
 
 from tests.house.tree import build
+
+# A duration is nothing to assert on a busy host.
+settings.register_profile("smpmm", deadline=None)
+settings.load_profile("smpmm")
 
 
 def pytest_configure(config: pytest.Config) -> None:

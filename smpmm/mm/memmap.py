@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from cpus.errors import ConfigError
 from smpmm.profile import MemoryProfile, profile_for
@@ -63,7 +63,7 @@ def memory_profile(config: object) -> MemoryProfile:
     return profile.memory
 
 
-def memory_map_of(config: object) -> MemoryMap:
+def memory_map_of(config: Any) -> MemoryMap:
     """Lay out the machine of a configuration: its `zones`, else zones for its `ram_bytes`."""
     profile = memory_profile(config)
     zones = getattr(config, "zones", None)

@@ -99,7 +99,7 @@ def attach(config: object) -> None:
     set_gfp(profile)
 
 
-def boot_memory_map() -> object:
+def boot_memory_map():
     """Return the memmap.MemoryMap of this machine."""
     return layout
 

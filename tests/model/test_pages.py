@@ -103,9 +103,7 @@ class PageMachine(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        small_machine(
-            spinlock_cy, page_alloc_cy, ram_bytes=sum(ZONES.values()), zones=ZONES
-        )
+        small_machine(spinlock_cy, page_alloc_cy, ram_bytes=sum(ZONES.values()), zones=ZONES)
         self.model = ModelPages()
         self.first = int(page_calls_cy.virt_to_page(PAGE_OFFSET))
 

@@ -23,7 +23,7 @@ class Control(KStruct):
     stop: u32
     nr_cpus: u32
     exchanges: ptr  # of each CPU
-    caches: ptr * 3
+    caches: ptr * 3  # type: ignore[valid-type]
     progress: ptr  # a u64 for each task: bytes copied, or parcels sent
 
 

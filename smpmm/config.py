@@ -18,6 +18,7 @@ from smpmm.profile import Profile, profile_for
 
 MAX_CPUS: Final = 64
 MIB: Final = 1 << 20
+DISK_BLOCK_BYTES: Final = 4096
 DEFAULT_MEM: Final = 64 * MIB
 DEFAULT_HIGHMEM: Final = 16 * MIB
 UNITS: Final = {"": 1, "b": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
@@ -45,6 +46,11 @@ class Config:
     def profile(self) -> Profile:
         """The kernel version on its architecture, as data."""
         return profile_for(self.kernel, self.arch)
+
+    @property
+    def disk(self) -> str | None:
+        """The host file behind /dev/hda; without one it is empty and ends with the machine."""
+        return self.options.get("disk")
 
     def option(self, name: str, default: Any = None) -> Any:
         """Return a parsed option of the command line or the keywords, `default` without it."""
@@ -133,11 +139,27 @@ def parse_text(name: str, value: Any) -> str:
     return str(value)
 
 
+def parse_disk(name: str, value: Any) -> str:
+    """Return the whole path of a host file that can be a disk: at least one block of 4096."""
+    path = os.path.abspath(os.fspath(value or ""))
+    try:
+        with open(path, "r+b") as file:
+            size = file.seek(0, os.SEEK_END)
+    except OSError as error:
+        raise ConfigError(f"{name}={value!r}: {error.strerror}") from None
+    if size < DISK_BLOCK_BYTES:
+        raise ConfigError(
+            f"{name}={value!r}: {size} bytes, less than a block of {DISK_BLOCK_BYTES}"
+        )
+    return path
+
+
 # What a command line or a keyword may say, beside the machine's own parameters.
 OPTIONS: Final[dict[str, Callable[[str, Any], Any]]] = {
     "mem": parse_bytes,
     "highmem": parse_bytes,
     "maxcpus": lambda name, value: parse_int(name, value, 1, MAX_CPUS),
+    "disk": parse_disk,
     "failslab": parse_fault,
     "fail_page_alloc": parse_fault,
     "bigphysarea": lambda name, value: parse_int(name, value, 0),

@@ -118,6 +118,10 @@ class MachineCalls:
         """
         return self._syscall("smpmm.fault:records", since)
 
+    def vm_counters(self) -> dict[str, int]:
+        """Return the figures of memory shortage: reclaim, kswapd, OOM, pages of buffers."""
+        return self._syscall("smpmm.mm.page_alloc_cy:vm_counters")
+
     def raise_irq(self, irq: int, cpu: int | None = None) -> None:
         """Raise an edge on an interrupt line, as a device does; `cpu` says who takes it."""
         self._query("raise_irq", (irq, cpu))

@@ -21,6 +21,7 @@ MACHINE_OPTIONS: Final = (
     click.option("--mem", metavar="SIZE", help="RAM of the machine, such as 64M."),
     click.option("--kernel", metavar="VERSION", help="Kernel version that it follows: 2.4."),
     click.option("--cmdline", metavar="TEXT", help="Kernel command line, such as slab_debug."),
+    click.option("--disk", metavar="FILE", help="Host file behind the disk hda."),
     click.option("--seed", type=click.IntRange(0, 2**64 - 1), help="Seed of every choice."),
 )
 OUT: Final = click.option(

@@ -10,7 +10,7 @@ from typing import Any, Final
 from smpmm_tools import runs
 from smpmm_tools.findings import Finding, exception_text
 
-OPTION_NAMES = ("cpus", "mem", "kernel", "cmdline", "seed", "on_bug")
+OPTION_NAMES = ("cpus", "mem", "kernel", "cmdline", "disk", "seed", "on_bug")
 
 
 def machine_options(options: dict[str, Any], **defaults: Any) -> dict[str, Any]:

@@ -139,7 +139,7 @@ def merge(found: list[Finding]) -> list[Finding]:
 def repeat_command(options: dict[str, Any], seed: int) -> str:
     """Return the one command that repeats the run."""
     words = ["smpmm", "run", options["target"]]
-    for name in ("cpus", "mem", "kernel", "cmdline", "on_bug"):
+    for name in ("cpus", "mem", "kernel", "cmdline", "disk", "on_bug"):
         if options[name] is not None:
             words += [f"--{name.replace('_', '-')}", str(options[name])]
     words += ["--seed", str(seed)]

@@ -31,6 +31,7 @@ def test_every_command_has_help(name: str) -> None:
         (["nonsense"], "nonsense"),
         (["stress", "--cpus", "0"], "--cpus"),
         (["stress", "--failslab", "lots"], "lots"),
+        (["stress", "--disk", "/no/disk"], "/no/disk"),
         (["stress", "--drivers", "scull,rot13"], "rot13"),
         (["stress", "--mem", "rather much"], "rather much"),
         (["stress", "--tree", "/nowhere"], "/nowhere"),

@@ -192,7 +192,8 @@ def _execute(
     space = namespace.fresh(name, file)
     namespace.adopt(serial, space)
     space["__serial__"] = serial
-    static.module_alloc(serial, STRUCT_MODULE_BYTES)
+    if not static.module_alloc(serial, STRUCT_MODULE_BYTES):
+        raise MemoryError(f"insmod {name}: no memory for its struct module")
     _loading.set(module_handle(serial))
     space["__given__"] = dict(values)
     space[parameters.STRUCT] = _parameter_struct(serial, name, words) if words else None

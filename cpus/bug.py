@@ -37,7 +37,11 @@ _OWN_FRAMES = (
     "interrupts/guard.py",
     "interrupts/handler.py",
     "interrupts/setup.py",
+    "interrupts/softirq.py",
     "smpmm/boot.py",
+    "smpmm/mm/page_bug.py",
+    "smpmm/mm/slab_report.py",
+    "smpmm/printk.py",
     "<string>",
 )
 

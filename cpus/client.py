@@ -43,6 +43,7 @@ class Connection:
         self.socket = sock
         self.pid = os.getpid()
         self.ended: str | None = None  # why the machine ended
+        self.last_log = ""  # the end of its log, when it has ended by itself
         self.facts: dict[str, Any] | None = None
         self.failure: str | None = None
         self._pending: dict[int, Pending] = {}
@@ -152,7 +153,7 @@ class Connection:
         elif kind == channel.FAILED:
             self.failure = message.payload.decode()
         elif kind == channel.NOTICE:
-            self.ended = message.payload.decode()
+            self.ended, self.last_log = pickle.loads(message.payload)
         elif kind == channel.PLACED:
             if (pending := self._pending.get(message.number)) is not None:
                 pending.cpu, pending.pid = message.cpu, message.pid

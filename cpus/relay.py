@@ -18,6 +18,7 @@ from cpus import channel, deaths, event_cy, host_cy, monitor, percpu_cy, segment
 from cpus.channel import FrameReader, Message, Outbox
 from cpus.monitor import Child, Monitor
 
+LAST_LOG_CHARS: Final = 100_000  # of the log, told with the end: fits into a socket's buffer
 FIRST_TASK_PID: Final = 1001  # tasks of clients are numbered in the order of spawning
 FIRST_CALL_PID: Final = 1 << 20  # system calls from outside have numbers of their own
 
@@ -349,9 +350,10 @@ class Relay:
         return facts
 
     def say_end(self, reason: str) -> None:
-        """Tell every client that the machine ends, and why."""
+        """Tell every client that the machine ends, why, and what its log said last."""
+        payload = pickle.dumps((reason, event_cy.dmesg()[-LAST_LOG_CHARS:]))
         for client in self.clients:
-            client.outbox.put(channel.pack(channel.NOTICE, reason.encode()))
+            client.outbox.put(channel.pack(channel.NOTICE, payload))
 
     def close(self) -> None:
         """Leave nothing behind in the host's file system."""

@@ -167,7 +167,13 @@ class Machine(MachineCalls):
         return self._report("smpmm.proc.registry:read", "proc", (name,))
 
     def dmesg(self) -> str:
-        """Return the kernel log; read from outside when no CPU answers, and says so."""
+        """Return the kernel log; read from outside when no CPU answers, and says so.
+
+        Of a machine that has ended by itself, by a panic for one, the end of its log.
+        """
+        connection = self._connection_here()
+        if connection.ended is not None and connection.last_log:
+            return connection.last_log
         return self._report("cpus.event_cy:dmesg", "dmesg")
 
     def lock_stat(self) -> Any:
@@ -176,6 +182,11 @@ class Machine(MachineCalls):
         Read from outside when no CPU answers; its `note` says so.
         """
         return self._report("cpus.lockstat:gather", "lock_stat")
+
+    @property
+    def ended(self) -> str | None:
+        """Why the machine has ended; None while it runs."""
+        return self._connection.ended
 
     def check(self) -> None:
         """Walk every invariant of the machine's memory; CorruptionError says what broke.

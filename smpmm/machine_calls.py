@@ -9,10 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
-from cpus import channel
-from cpus.errors import CpuDied
-
-ANSWER_TIMEOUT_S: Final = 5
 PLACES: Final = {
     "sys_open": "smpmm.files:sys_open",
     "sys_close": "smpmm.files:sys_close",
@@ -41,7 +37,6 @@ class MachineCalls:
 
     config: Any
     _syscall: Callable[..., Any]
-    _call: Callable[..., Any]
     _query: Callable[..., Any]  # asks the monitor, which answers also when no CPU does
 
     def insmod(self, name: str, /, **parameters: Any) -> None:
@@ -79,18 +74,6 @@ class MachineCalls:
         """Make a node for a device; FileExistsError when there is one of that path."""
         self._syscall("smpmm.chrdev:mknod", path, major, minor)
 
-    def proc(self, name: str) -> str:
-        """Return a /proc file, as text; when no CPU answers, read from outside.
-
-        FileNotFoundError when there is none.
-        """
-        task = self._call("smpmm.proc.registry:read", (name,), {}, None, channel.FLAG_SYSCALL)
-        try:
-            return task.result(ANSWER_TIMEOUT_S)
-        except (TimeoutError, CpuDied):
-            note = f"[no CPU answered within {ANSWER_TIMEOUT_S} s: read from outside]\n"
-            return note + self._query("proc", name)
-
     def proc_write(self, name: str, text: str) -> None:
         """Write to a /proc file."""
         self._syscall("smpmm.proc.registry:write", name, text)
@@ -98,10 +81,6 @@ class MachineCalls:
     def proc_files(self) -> list[str]:
         """Return the names of all /proc files."""
         return self._syscall("smpmm.proc.registry:ls")
-
-    def dmesg(self) -> str:
-        """Return the kernel log; needs no CPU."""
-        return self._query("dmesg")
 
     def fault_inject(self, name: str, /, **attributes: int) -> dict[str, int]:
         """Set attributes of `failslab` or `fail_page_alloc` now; returns all of them.

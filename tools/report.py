@@ -137,6 +137,19 @@ def render_faults(page: Page, faults: Any, percent: int) -> None:
         page.line(f"{len(rows) - FAULT_ROWS} more rows with {plural(rest, 'fault')}", "dim")
 
 
+def render_injected(page: Page, faults: list[dict[str, Any]]) -> None:
+    """Print the allocations that were made to fail, the newest last, with their places."""
+    if not faults:
+        return
+    page.heading("Injected faults")
+    if len(faults) > FAULT_ROWS:
+        page.line(f"{len(faults) - FAULT_ROWS} earlier ones left out", "dim")
+    for fault in faults[-FAULT_ROWS:]:
+        who = f"task {fault['task']}" if fault["task"] else "an interrupt"
+        places = " < ".join(fault["stack"][:3])
+        page.line(f"{fault['name']}: {fault['size']} bytes for {who}, at {places}")
+
+
 def render_reclaim(page: Page, figures: Any) -> None:
     """Print what took memory back, and from where."""
     page.heading("Reclaim")

@@ -110,17 +110,24 @@ def execute(
 
 def save(machine: Any, run: runs.Run, found: list[Finding]) -> None:
     """Save what the machine shows; its reports, leaks and broken invariants are findings."""
+    if machine.ended is None:
+        try:
+            run.write_json("lock_stat.json", machine.lock_stat().as_dict())
+            gather.save_proc(machine, run)
+            gather.check(machine, found)
+            run.write_json("faults.json", machine.faults())
+        except (KernelBug, SmpmmError) as error:
+            found.append(findings.of_exception("the machine", error))
     try:
-        run.write_json("lock_stat.json", machine.lock_stat().as_dict())
-        gather.save_proc(machine, run)
-        gather.check(machine, found)
-    except (KernelBug, SmpmmError) as error:  # a machine that has ended still has its log
-        found.append(findings.of_exception("the machine", error))
-    try:
-        run.write("dmesg.txt", machine.dmesg())
-        found += findings.from_log(run.read("dmesg.txt"))
+        run.write("dmesg.txt", machine.dmesg())  # a machine that has ended still has its log
     except (KernelBug, SmpmmError) as error:
         found.append(findings.of_exception("the kernel log", error))
+        return
+    told = findings.from_log(run.read("dmesg.txt"))
+    if machine.ended is not None and told:
+        # The log says it better than "the machine has ended".
+        found[:] = [one for one in found if one.kind != "MachineError"]
+    found += told
 
 
 def merge(found: list[Finding]) -> list[Finding]:
@@ -156,5 +163,7 @@ def show(run: runs.Run, config: Any, record: Any, result: Any) -> int:
     if result is not None:
         page.line(f"{config['target']} returned {result!r}")
     report.render_findings(page, record["findings"])
+    if (run.path / "faults.json").exists():
+        report.render_injected(page, run.read_json("faults.json"))
     report.render_end(page, run, config)
     return 1 if record["findings"] else 0

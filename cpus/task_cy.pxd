@@ -132,8 +132,8 @@ cdef int wake_up_states(wait_queue_head *queue, int nr_exclusive, u64 states) no
 cdef bint wake_up_process(task_struct *task) noexcept                     # any context, inside
 cdef bint try_to_wake_up(task_struct *task, u64 states) noexcept
 cdef bint signal_pending_inside() noexcept
-# For a timer interrupt, inside: makes the running task of `cpu` give way when others are due.
-cdef void scheduler_tick(u64 cpu) noexcept
+# Enter (1) or leave (-1) kernel code called by the kernel; the new depth. Outside of calls.
+cpdef u64 change_depth(long long change) noexcept
 
 # Wakes by the rules of wake_up, with the queue's lock held.
 cdef int wake_up_locked(wait_queue_head *queue, int nr_exclusive, u64 states) noexcept

@@ -224,27 +224,6 @@ def wake_up_process(task):
     return try_to_wake_up(task, TASK_INTERRUPTIBLE | TASK_UNINTERRUPTIBLE)
 
 
-def scheduler_tick(cpu):
-    due: u64 = runqueues[cpu].next_wake_ns
-    if atomic64_load(cython.address(cpu_areas[cpu].current)) == 0:
-        if due != 0 and machine_ns() >= due:
-            wake_cpu(cython.address(cpu_areas[cpu]))
-        return
-    if (
-        atomic64_load(cython.address(cpu_areas[cpu].nr_queued)) != 0
-        or atomic64_load(cython.address(cpu_areas[cpu].nr_messages)) != 0
-        or (due != 0 and machine_ns() >= due)
-    ):
-        set_pending(cython.address(cpu_areas[cpu]), PENDING_RESCHED)
-
-
-def tick(cpu: int) -> None:
-    """Make the task of `cpu` give way when others are due; for a timer, as any CPU."""
-    enter()
-    scheduler_tick(cpu)
-    leave()
-
-
 def enter_quietly():
     gate_publish(cython.address(this_process.inside))
     stand_still_point()
@@ -445,7 +424,7 @@ def change_flags(
     atomic64_fetch_and(cython.address(t.flags), ~clear)
 
 
-def change_depth(change: cython.longlong) -> int:
+def change_depth(change):
     """Enter (1) or leave (-1) kernel code called by the kernel; returns the new depth.
 
     On leaving, the task gives way if it was asked to meanwhile, and a signal is over.
@@ -454,7 +433,8 @@ def change_depth(change: cython.longlong) -> int:
     enter_quietly()
     t: cython.pointer[task_struct] = current_task()
     if t != cython.NULL:
-        t.depth += cython.cast(u64, change)
+        if change > 0 or t.depth > 0:
+            t.depth += cython.cast(u64, change)
         depth = t.depth
         if depth == 0:
             if t.flags & PF_RESCHED:

@@ -99,6 +99,8 @@ def account(c, cpu, now):
         state.since = now
     elif now - state.since >= SLICE_TICKS and c.nr_queued != 0:
         set_pending(c, PENDING_RESCHED)
+    if c.nr_messages != 0:
+        set_pending(c, PENDING_RESCHED)  # a task to begin, or a signal
     due = runqueues[cpu].next_wake_ns
     if due != 0 and machine_ns() >= due:
         set_pending(c, PENDING_RESCHED)  # a task's time-out has ended

@@ -1,7 +1,6 @@
 """An open file as a driver sees it: struct file, struct inode over a record in the segment."""
 
 from cpus.atomic cimport u64
-from cpus.task_cy cimport task_struct
 from smpmm.registry_cy cimport file_record
 
 cdef class LoffT:

@@ -10,7 +10,8 @@ import cython
 from cython.cimports.cpus.atomic import atomic64_load_acquire
 from cython.cimports.cpus.handle_cy import address_of
 from cython.cimports.cpus.kill_cy import KILL_OPEN_FILE, kill_point
-from cython.cimports.cpus.percpu_cy import enter, leave, this_cpu
+from cython.cimports.cpus.percpu_cy import enter, leave
+from cython.cimports.cpus.task_cy import change_depth
 from cython.cimports.smpmm.registry_cy import NR_FILES, RECORD_LIVE, open_files
 
 EBADF = 9
@@ -123,24 +124,15 @@ class File:
 
 def begin_kernel() -> None:
     """Begin kernel code called by the kernel: it gives way only where its version does."""
-    task: cython.pointer[task_struct]
+    change_depth(1)
     enter()
-    if this_cpu.current != 0:
-        task = cython.cast(cython.pointer[task_struct], this_cpu.current)
-        task.depth += 1
     kill_point(KILL_OPEN_FILE)
     leave()
 
 
 def end_kernel() -> None:
-    """End what `begin_kernel` began."""
-    task: cython.pointer[task_struct]
-    enter()
-    if this_cpu.current != 0:
-        task = cython.cast(cython.pointer[task_struct], this_cpu.current)
-        if task.depth > 0:
-            task.depth -= 1
-    leave()
+    """End what `begin_kernel` began; the task gives way if it was asked to meanwhile."""
+    change_depth(-1)
 
 
 def transfer(

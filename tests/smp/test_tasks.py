@@ -40,6 +40,38 @@ def wait_until(condition, deadline_s: float = 20) -> bool:
     return True
 
 
+def test_a_loop_without_kernel_calls_gives_way_to_another_task(machine):
+    import sys
+
+    def spin():
+        sys.smpmm_turn = 0
+        while sys.smpmm_turn < 6:  # what the other task of this process adds to
+            if sys.smpmm_turn % 2 == 0:
+                sys.smpmm_turn += 1
+
+    def answer():
+        while getattr(sys, "smpmm_turn", 0) < 6:
+            if getattr(sys, "smpmm_turn", 0) % 2:
+                sys.smpmm_turn += 1
+
+    tasks = [machine.spawn(spin, cpu=1), machine.spawn(answer, cpu=1)]
+    for task in tasks:
+        task.result(30)
+
+
+def test_tasks_that_only_call_the_kernel_take_turns(machine, place):
+    def count(mine, other):
+        while add(mine, 1) < 200 or not add(other, 0):
+            pass
+        return add(other, 0)
+
+    tasks = [
+        machine.spawn(count, place + 256, place + 260, cpu=1),
+        machine.spawn(count, place + 260, place + 256, cpu=1),
+    ]
+    assert all(task.result(30) > 0 for task in tasks)
+
+
 def test_a_semaphore_keeps_a_section_to_one_task(machine, place):
     from cpus.sleep_cy import down, sema_init, up
     from cpus.task_cy import yield_

@@ -18,9 +18,12 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from cpus import channel, ship
-from cpus.errors import CpuDied, MachineError
+from cpus.errors import CpuDied, Deadlock, MachineError
 
 CHUNK_BYTES: Final = 1 << 18
+# A result that takes long may never come: when the monitor is asked, in seconds.
+FIRST_LOOK_S: Final = 0.25
+MOST_LOOK_S: Final = 1.0
 
 
 class Pending:
@@ -53,6 +56,8 @@ class Connection:
         self._sending = threading.RLock()
         self._condition = threading.Condition()
         self._reading = False
+        self._threads: set[int] = set()  # that ever asked for something
+        self.shared = False  # others may use the machine through us: a forked child, a copy
 
     # Sending
 
@@ -82,12 +87,28 @@ class Connection:
         """Send a request and return what will have its answer."""
         if self.ended is not None:
             raise MachineError(f"the machine has ended: {self.ended}")
+        self._threads.add(threading.get_ident())
         with self._sending:
             self._nr_requests += 1
             pending = Pending(self._nr_requests)
             self._pending[pending.number] = pending
             self.post(channel.pack(kind, payload, number=pending.number, **fields))
         return pending
+
+    def query(self, name: str, args: Any = None, timeout: float = 10) -> Any:
+        """Ask the monitor itself; MachineError when it refuses or does not answer."""
+        pending = self.request(channel.QUERY, pickle.dumps((name, args)))
+        self.wait(lambda: pending.answer is not None, timeout)
+        if pending.answer is None:
+            raise MachineError(self.ended or f"query {name}: no answer in {timeout} s")
+        answer = pickle.loads(pending.answer.payload)
+        if pending.answer.flags:
+            raise MachineError(answer)
+        return answer
+
+    def is_alone(self) -> bool:
+        """Whether nobody but the calling thread uses the machine by this connection."""
+        return not self.shared and self._threads <= {threading.get_ident()}
 
     # Receiving
 
@@ -199,11 +220,12 @@ class Task:
         """Wait for the task and return what it returned, or raise what it raised.
 
         TimeoutError after `timeout` seconds; CpuDied when its CPU died; MachineError when the
-        machine ended before it.
+        machine ended before it; Deadlock when every task sleeps and nothing can wake one (the
+        task sleeps on: after a wake-up the result can be had).
         """
         pending = self._pending
         self._check_process()
-        self._connection.wait(lambda: pending.answer is not None, timeout)
+        self._wait(timeout)
         if pending.answer is None:
             if self._connection.ended is not None:
                 raise MachineError(f"the machine has ended: {self._connection.ended}")
@@ -216,6 +238,28 @@ class Task:
                 else "no CPU of the machine is alive"
             )
         return ship.load_outcome(pending.answer.payload)
+
+    def _wait(self, timeout: float | None) -> None:
+        """Wait for the answer; now and then ask whether it can ever come."""
+        deadline = None if timeout is None else time.monotonic() + timeout
+        pause = FIRST_LOOK_S
+        while True:
+            left = pause if deadline is None else deadline - time.monotonic()
+            self._connection.wait(lambda: self._pending.answer is not None, min(left, pause))
+            if self._pending.answer is not None or self._connection.ended is not None:
+                return
+            if left <= pause and deadline is not None:
+                return
+            pause = self._look_at_sleepers(pause)
+
+    def _look_at_sleepers(self, pause: float) -> float:
+        """Raise Deadlock when nothing can wake any task; returns when to look again."""
+        if not self._connection.is_alone():
+            return MOST_LOOK_S
+        text = self._connection.query("asleep")
+        if text is not None and self._pending.answer is None:
+            raise Deadlock(f"{self!r} waits for ever: {text.splitlines()[0]}", text)
+        return min(2 * pause, MOST_LOOK_S)
 
     def interrupt(self) -> None:
         """Send the task a signal: interruptible sleeps end with -ERESTARTSYS or -EINTR."""

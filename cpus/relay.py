@@ -65,7 +65,7 @@ class Relay:
         self.requests: dict[int, Request] = {}
         self.facts: dict[str, Any] = {}
         self.segment_fd = -1
-        self._nr_requests = 0
+        self.nr_requests = 0
         self._asking: tuple[Client, int]
         self._deferred: dict[int, tuple[Client, int]] = {}
         self._nr_deferred = 0
@@ -192,8 +192,8 @@ class Relay:
         self.to_client(client, placed)
 
     def _new_request(self, client: Client | None, number: int, cpu: int, pid: int) -> Request:
-        self._nr_requests += 1
-        request = Request(self._nr_requests, client, number, cpu, pid)
+        self.nr_requests += 1
+        request = Request(self.nr_requests, client, number, cpu, pid)
         self.requests[request.number] = request
         self.machine.cpus[cpu].requests.add(request.number)
         if client is not None:

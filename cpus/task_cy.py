@@ -526,12 +526,15 @@ def recover_wait_queue(lock):
 def prepare_to_wait(queue, state, exclusive):
     task: cython.pointer[task_struct] = current_task()
     flags: u64
+    site: u32
     if task == cython.NULL:
         return
+    site = call_site()
+    task.waiting_site = site
     if task.wait_queue != 0 and task.wait_queue != cython.cast(u64, queue):
         # A condition that slept itself: it is looked at again, so the outer queue is left.
         finish_wait(cython.cast(cython.pointer[wait_queue_head], task.wait_queue))
-    flags = raw_spin_lock_irqsave(cython.address(queue.lock), call_site())
+    flags = raw_spin_lock_irqsave(cython.address(queue.lock), site)
     if task.wait_queue == 0:
         enqueue_waiter(queue, task, WAIT_RECHECKS | (WAIT_EXCLUSIVE if exclusive else 0))
     atomic64_store(cython.address(task.state), state)

@@ -480,6 +480,19 @@ def shut_line(line: cython.ulonglong) -> None:
     futex_wake(cython.address(d.status), 64)
 
 
+def any_edge() -> bool:
+    """Return whether an edge waits to be taken, or is being served; any process."""
+    line: cython.int
+    status: u32
+    for line in range(NR_IRQS):
+        status = atomic32_load(cython.address(irq_descs[line].status))
+        if status & IRQ_INPROGRESS:
+            return True
+        if status & IRQ_PENDING and status & (IRQ_DISABLED | IRQ_SHUT) == 0:
+            return True
+    return False
+
+
 def line_info(line: cython.ulonglong) -> dict:
     """Return the words of a line, for reports and tests."""
     d: cython.pointer[irq_desc] = cython.address(irq_descs[line])

@@ -8,7 +8,7 @@ death shuts the line, frees what the dead CPU kept, and has a live CPU adopt its
 import pickle
 from typing import Any, Final
 
-from cpus import event_cy, monitor, relay
+from cpus import asleep, event_cy, monitor, relay
 from interrupts import (
     devices,
     handler,
@@ -61,8 +61,20 @@ def on_start(machine: Any, config: object) -> None:
     relay.register_query("start_synthetic", lambda r, args: start_synthetic(*args))
     relay.register_query("stop_synthetic", lambda r, line: stop_synthetic(line))
     monitor.on_death(on_death)
+    asleep.busy_hooks.append(is_busy)
     monitor.register_recovery("interrupts.setup:recover")
     start_timer()
+
+
+def is_busy() -> bool:
+    """Whether a device, a timer, a task queue or an edge may still wake a task."""
+    queues = (tqueue_cy.TIMER, tqueue_cy.IMMEDIATE, tqueue_cy.CONTEXT)
+    return (
+        bool(_synthetic)
+        or timer_cy.may_fire()
+        or any(tqueue_cy.nr_queued(queue) for queue in queues)
+        or irq_cy.any_edge()
+    )
 
 
 def start_timer() -> None:

@@ -319,6 +319,14 @@ def timer_jiffies() -> int:
     return jiffies_now()
 
 
+def may_fire() -> bool:
+    """Return whether a timer is pending or runs; any process, without the lock."""
+    return (
+        atomic64_load(cython.address(timers.next_expires)) != cython.cast(u64, NEVER)
+        or atomic64_load(cython.address(timers.running)) != 0
+    )
+
+
 def due() -> bool:
     """Return whether a timer may be due; any process, without the lock."""
     return atomic64_load(cython.address(timers.next_expires)) <= jiffies_now()

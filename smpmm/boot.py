@@ -68,6 +68,7 @@ LAYERS: Final = (
 )
 # Imported before the forks so that the CPUs share them; nothing is called.
 SHARED_MODULES: Final = (
+    "cpus.asleep",
     "cpus.sched",
     "cpus.worker",
     "cpus.recovery",

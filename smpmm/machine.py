@@ -72,6 +72,7 @@ class Machine(MachineCalls):
         self._connection = Connection(ours)
         self._connection.post(channel.pack(channel.CONFIG, pickle.dumps(self.config)))
         self._owner_pid = os.getpid()
+        share_on_fork(self._connection)
         self._wait_for_boot()
         self.cpus = [Cpu(self, number) for number in range(self.config.cpus)]
         self._finalizer = weakref.finalize(
@@ -102,7 +103,9 @@ class Machine(MachineCalls):
         return f"<Machine {config.cpus} CPUs, {config.ram_bytes >> 20} MiB, {config.kernel}>"
 
     def __reduce__(self) -> tuple:
-        return attach, (self._connection_here().booted["directory"],)
+        connection = self._connection_here()
+        connection.shared = True
+        return attach, (connection.booted["directory"],)
 
     def close(self) -> None:
         """Power the machine off; every process of it has ended on return."""
@@ -209,15 +212,7 @@ class Machine(MachineCalls):
 
     def _query(self, name: str, args: Any = None, timeout: float = 10) -> Any:
         """Ask the monitor itself."""
-        connection = self._connection_here()
-        pending = connection.request(channel.QUERY, pickle.dumps((name, args)))
-        connection.wait(lambda: pending.answer is not None, timeout)
-        if pending.answer is None:
-            raise MachineError(connection.ended or f"query {name}: no answer in {timeout} s")
-        answer = pickle.loads(pending.answer.payload)
-        if pending.answer.flags:
-            raise MachineError(answer)
-        return answer
+        return self._connection_here().query(name, args, timeout)
 
     def _cpu_facts(self) -> list[dict[str, Any]]:
         return self._query("cpus")
@@ -237,6 +232,17 @@ def start_monitor(control: socket.socket) -> subprocess.Popen:
         start_new_session=True,
         stdin=subprocess.DEVNULL,
     )
+
+
+def share_on_fork(connection: Connection) -> None:
+    """Note when this process forks: its children may then use the machine."""
+    known = weakref.ref(connection)
+
+    def forked() -> None:
+        if (found := known()) is not None:
+            found.shared = True
+
+    os.register_at_fork(after_in_parent=forked)
 
 
 def connect(directory: str) -> Connection:

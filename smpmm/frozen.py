@@ -18,6 +18,8 @@ import dis
 import os
 import sys
 import types
+import warnings
+import weakref
 from collections import deque
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
@@ -119,6 +121,21 @@ def check_registered(function: Any) -> None:
     function = _function(function)
     if isinstance(function, types.FunctionType) and not is_library(function.__module__):
         check([function], what=f"{function.__qualname__}()")
+
+
+# Workloads that were looked at; many tasks run the same one.
+_spawned: weakref.WeakSet[types.FunctionType] = weakref.WeakSet()
+
+
+def warn_spawned(function: Any, stacklevel: int = 2) -> None:
+    """Warn of the state in Python that a workload keeps: its CPU alone will see it."""
+    function = _function(function)
+    if not isinstance(function, types.FunctionType) or function in _spawned:
+        return
+    _spawned.add(function)
+    if not is_library(function.__module__):
+        for one in findings([function]):
+            warnings.warn(f"{one}. {ADVICE}.", FrozenStateWarning, stacklevel + 1)
 
 
 def _function(one: Any) -> Any:

@@ -15,6 +15,7 @@ from typing import Any
 from cpus import channel, ship
 from cpus.client import Connection, Task
 from cpus.errors import CpuDied, MachineError
+from smpmm import frozen
 from smpmm.config import Config, check_host, make_config
 from smpmm.machine_calls import MachineCalls
 
@@ -123,14 +124,20 @@ class Machine(MachineCalls):
     def spawn(
         self, function: Callable | str, /, *args: Any, cpu: int | None = None, **kwargs: Any
     ) -> Task:
-        """Start `function(*args, **kwargs)` as a task, on `cpu` or the least loaded one."""
+        """Start `function(*args, **kwargs)` as a task, on `cpu` or the least loaded one.
+
+        FrozenStateWarning for each place where it keeps state in Python, which other CPUs do
+        not see.
+        """
+        frozen.warn_spawned(function)
         return self._call(function, args, kwargs, cpu, 0)
 
     def run(
         self, function: Callable | str, /, *args: Any, cpu: int | None = None, **kwargs: Any
     ) -> Any:
         """Run a task and return its result; Ctrl-C interrupts it."""
-        task = self.spawn(function, *args, cpu=cpu, **kwargs)
+        frozen.warn_spawned(function)
+        task = self._call(function, args, kwargs, cpu, 0)
         try:
             return task.result()
         except KeyboardInterrupt:

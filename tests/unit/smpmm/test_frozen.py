@@ -110,3 +110,11 @@ def test_functions_of_importable_modules_are_not_followed() -> None:
     space = load("import json\ndef write():\n    return json.dumps(1)\n")
     assert frozen.findings([space["write"]]) == []
     frozen.check_registered(json.dumps)
+
+
+def test_a_workload_that_keeps_state_in_python_is_warned_of_once() -> None:
+    space = load("n = 0\ndef work():\n    global n\n    n += 1\n")
+    with pytest.warns(frozen.FrozenStateWarning, match="driver.py:4: work.. rebinds") as seen:
+        frozen.warn_spawned(space["work"])
+        frozen.warn_spawned(space["work"])
+    assert len(seen) == 1

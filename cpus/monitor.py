@@ -182,7 +182,7 @@ class Monitor:
         host_cy.die_with_parent()
         if os.getppid() != monitor_pid:
             os._exit(0)
-        host_cy.set_name(name)
+        host_cy.set_name(f"smpmm/{name}")
         for fd in ends:
             os.close(fd)
         for fd in [key.fd for key in self.selector.get_map().values()]:

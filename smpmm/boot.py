@@ -177,6 +177,7 @@ def run_directory() -> str:
 def main(control_fd: int, user_pid: int) -> None:
     """Be the monitor of a machine: the whole life of its process."""
     monitor.silence()
+    host_cy.set_name("smpmm/monitor")
     control = socket.socket(fileno=control_fd)
     if os.getppid() != user_pid:
         return

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any, Final
 
+from smpmm import fault
 from smpmm_tools import runs
 from smpmm_tools.findings import Finding, exception_text
 
@@ -141,11 +142,18 @@ def ending_of(event: dict[str, Any], tasks: dict[int, Any]) -> tuple[str, str, s
         return "handler", "interrupt", "record dropped and counted"
     task = tasks.get(event["task"])
     if task is None:
-        return "other task", "-", "not followed"
+        return event["comm"], *by_record(event)
     if task["kind"] in ("churn", "disk"):
         return task["kind"], "allocation", "0 to the caller, counted"
     faulted = task.get("faulted", ())
     at = bisect.bisect_right(faulted, event["ns"], key=lambda call: call[0]) - 1
     if at >= 0 and faulted[at][0] <= event["ns"] <= faulted[at][1]:
         return "copier", faulted[at][2], faulted[at][3]
-    return task["kind"], "-", "outside of a driver call"
+    return task["kind"], *by_record(event)
+
+
+def by_record(event: dict[str, Any]) -> tuple[str, str]:
+    """Return (which call, how it ended) as the machine itself has recorded it."""
+    if event["call"] is None:
+        return "-", "0 to the task"
+    return event["call"], fault.outcome(event)

@@ -16,12 +16,13 @@ COPIER = {
 WRITE = "scull_write (scull.py:9)"
 
 
-def fault(number: int, ns: int, task: int, where: str = WRITE) -> dict:
+def fault(number: int, ns: int, task: int, where: str = WRITE, **given) -> dict:
     return {
         "type": "fault", "number": number, "ns": ns, "cpu": 0, "task": task,
         "name": "failslab",
         "size": 4000, "nth": 1,
-        "stack": [where],
+        "stack": [where], "comm": "workload", "call": None, "result": None, "error": None,
+        "ended": False, **given,
     }  # fmt: skip
 
 
@@ -50,6 +51,15 @@ def test_a_fault_of_the_handler_is_told_from_that_of_the_interrupted_task(tmp_pa
     record, _ = attribute(tmp_path, fault(1, 150, 0, "short_alloc (short.py:70)"))
     assert record["rows"] == [
         ["handler", "short_alloc (short.py:70)", "interrupt", "record dropped and counted", 1]
+    ]
+
+
+def test_a_call_that_no_task_followed_has_the_ending_of_the_machine_s_record(tmp_path) -> None:
+    ended = {"call": "insmod", "result": -12, "ended": True}
+    record, _ = attribute(tmp_path, fault(1, 50, 7, **ended), fault(2, 50, 7))
+    assert [row[0:1] + row[2:] for row in record["rows"]] == [
+        ["workload", "insmod", "insmod returned -ENOMEM", 1],
+        ["workload", "-", "0 to the task", 1],
     ]
 
 

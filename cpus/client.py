@@ -113,12 +113,19 @@ class Connection:
     # Receiving
 
     def wait(self, done: Callable[[], bool], timeout: float | None = None) -> bool:
-        """Serve the socket until `done()`, the end of the machine, or the time-out (s)."""
+        """Serve the socket until `done()`, the end of the machine, or the time-out (s).
+
+        What has arrived is taken in any case, also with a time-out of 0.
+        """
+        looked = False
         deadline = None if timeout is None else time.monotonic() + timeout
         while not done() and self.ended is None:
             left = None if deadline is None else deadline - time.monotonic()
             if left is not None and left < 0:
-                return False
+                if looked:
+                    return False
+                left = 0.0
+            looked = True
             with self._condition:
                 if self._reading:
                     # The reader notifies after each message; the limit covers one that was

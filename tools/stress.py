@@ -15,6 +15,7 @@ from typing import Any, Final
 
 import click
 
+from cpus.errors import KernelBug, SmpmmError
 from smpmm_tools import findings, gather, output, report, runs
 from smpmm_tools.findings import Finding
 from smpmm_tools.workload import churn, control, copying, disk, watch
@@ -152,8 +153,8 @@ class Stress:
     def wait(self) -> None:
         """Wait for the end of the load, show how far it is."""
         seconds = self.options["seconds"]
+        sample, note = None, ""
         with output.Progress("stress", seconds) as bar:
-            sample = None
             while (elapsed := time.monotonic() - self.started) < seconds:
                 if all(task.done() for name, task in self.tasks if name != "events"):
                     break  # every task has failed
@@ -162,9 +163,7 @@ class Stress:
                     sample = self.machine.spawn(
                         control.progress, self.control, len(self.tasks)
                     )
-                    bar.show(elapsed, note)
-                else:
-                    bar.show(elapsed, "" if sample is None else note)
+                bar.show(elapsed, note)
                 time.sleep(min(SAMPLE_S / 2, max(0.0, seconds - elapsed)))
 
     def note(self, sample: Any, elapsed: float) -> str:
@@ -173,8 +172,8 @@ class Stress:
             return ""
         try:
             done = sample.result(0)
-        except Exception:
-            return ""
+        except (SmpmmError, KernelBug) as error:
+            return f"{type(error).__name__}: see the report"
         names = [name for name, _ in self.tasks if name != "events"]
         copied = sent = 0
         for name, value in zip(names, done, strict=False):

@@ -97,7 +97,9 @@ else
 build/.compiled: $(VENV)/.run setup.py $(COMPILED) $(HEADERS) $(MISSING)
 	@mkdir -p build
 	@touch build/.begun
-	@$(BIN)/python setup.py -q build_ext --inplace
+	@echo "compiling what changed: some minutes the first time; messages go to build/compile.log"
+	@$(BIN)/python setup.py -q build_ext --inplace >build/compile.log 2>&1 || { \
+	  grep -v 'Wsign-compare\|^ .*|' build/compile.log >&2; exit 1; }
 	@$(BIN)/python -m compileall -q $(FOLDERS)
 	@mv build/.begun $@
 endif

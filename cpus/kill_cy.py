@@ -45,6 +45,15 @@ def attach(config: object = None) -> None:
     kill_hits = kill_armed + 1
 
 
+def spare() -> None:
+    """Let this process pass every point: the monitor, whose death is the machine's end.
+
+    A child that it forks calls `attach` again.
+    """
+    global kill_armed
+    kill_armed = cython.NULL
+
+
 def kill_point_hit(point):
     if atomic64_cmpxchg(kill_armed, point, 0) == point:
         atomic64_fetch_add(cython.address(kill_hits[point]), 1)

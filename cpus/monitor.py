@@ -21,7 +21,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from cpus import channel, deaths, event_cy, host_cy, percpu_cy, segment_cy, worker
+from cpus import channel, deaths, event_cy, host_cy, kill_cy, percpu_cy, segment_cy, worker
 from cpus.channel import FrameReader, Message, Outbox
 
 KIND_MONITOR: Final = 0
@@ -86,6 +86,7 @@ class Monitor:
     """The children of one machine and the loop that serves them."""
 
     def __init__(self, nr_cpus: int, user_pid: int):
+        kill_cy.spare()
         self.nr_cpus = nr_cpus
         self.selector = selectors.DefaultSelector()
         self.children: dict[int, Child] = {}  # by slot
@@ -191,6 +192,7 @@ class Monitor:
             os.close(other.outbox.fd)
         self.selector.close()
         percpu_cy.become(slot, os.getpid())
+        kill_cy.attach()
 
     def _read(self, child: Child) -> None:
         alive = child.reader.read()

@@ -1,10 +1,14 @@
 """Machine.check(): every invariant of the machine's memory, on one of its CPUs."""
 
+from smpmm.mm.buffer_check_cy import check_buffers
 from smpmm.mm.page_check_cy import check_pages
 from smpmm.mm.slab_check import check_slabs
+from smpmm.table_check_cy import check_tables
 
 
 def check_machine() -> None:
     """Compare every index with the truth; CorruptionError names the first difference."""
     check_pages()
     check_slabs()
+    check_buffers()
+    check_tables()

@@ -5,6 +5,10 @@ churn  allocates objects, cache objects and pages and hands them to another CPU,
 turns  fights over one semaphore
 copy   writes and reads a scull device: its own, or its own range of one that all share
 read   takes the records of `short`'s interrupt handler
+pairs  allocates and frees in a compiled loop: nearly always in a call
+locks  fights over an rwlock, maps high pages, writes to the log
+blocks writes and reads blocks of the disk through the buffer cache
+make_caches creates, uses, destroys and shrinks caches
 """
 
 import random
@@ -18,6 +22,7 @@ from smpmm.kernel import *
 NR_SLOTS = 16  # parcels on their way to a CPU
 CACHE_SIZES = (200, 1500)
 KINDS = ("kmalloc", "cache", "pages")
+HDA = 0x300
 MARK = "<III"  # kind, argument, number
 
 
@@ -36,6 +41,7 @@ class Control(KStruct):
     caches: ptr * 2
     mailboxes: ptr  # of each CPU
     turn: semaphore
+    gate: rwlock_t
 
 
 def set_up(nr_cpus: int) -> int:
@@ -49,6 +55,7 @@ def set_up(nr_cpus: int) -> int:
         flags = SLAB_HWCACHE_ALIGN if n else 0
         control.caches[n] = int(kmem_cache_create(f"kill-{size}", size, 0, flags, None, None))
     sema_init(control.turn, 1)
+    rwlock_init(control.gate)
     return int(control)
 
 
@@ -223,6 +230,64 @@ def read(address: int) -> dict[str, Any]:
     return {"counts": dict(counts), "errors": errors[:5]}
 
 
+def pairs(address: int) -> dict[str, Any]:
+    """Allocate and free in a compiled loop."""
+    from smpmm.mm import bench_cy
+
+    control = Control.at(address)
+    counts: Counter[str] = Counter()
+    while not control.stop:
+        bench_cy.kmalloc_pairs(1000, 256, GFP_ATOMIC)
+        counts["pairs"] += 1000
+    return {"counts": dict(counts), "errors": []}
+
+
+def locks(address: int) -> dict[str, Any]:
+    """Read and write under an rwlock; map high pages; log."""
+    control = Control.at(address)
+    counts: Counter[str] = Counter()
+    while not control.stop:
+        for _ in range(20):
+            read_lock(control.gate)
+            read_unlock(control.gate)
+            write_lock(control.gate)
+            write_unlock(control.gate)
+        page = alloc_page(GFP_HIGHUSER)
+        if page:
+            at = kmap(page)
+            poke(at, b"mapped")
+            kunmap(page)
+            __free_page(page)
+        printk(f"CPU {smp_processor_id()} goes on\n")
+        counts["rounds"] += 1
+    return {"counts": dict(counts), "errors": []}
+
+
+def blocks(address: int, first: int, seed: int) -> dict[str, Any]:
+    """Write blocks of the disk that are this task's alone, and read them back."""
+    from smpmm.mm.buffer_io_cy import bread, brelse, mark_buffer_dirty
+
+    control = Control.at(address)
+    dice = random.Random(seed)
+    counts: Counter[str] = Counter()
+    errors: list[str] = []
+    texts: dict[int, bytes] = {}
+    while not control.stop:
+        block = first + dice.randrange(1000)
+        at = bread(HDA, block)
+        if not at:
+            counts["refused"] += 1
+            continue
+        if peek(at, 8) != texts.get(block, peek(at, 8)):
+            errors.append(f"block {block} is not what was written")
+        texts[block] = dice.randbytes(8)
+        poke(at, texts[block])
+        mark_buffer_dirty(at)
+        brelse(at)
+        counts["blocks"] += 1
+    return {"counts": dict(counts), "errors": errors[:5]}
+
+
 def make_caches(address: int) -> dict[str, Any]:
     """Create, use and destroy caches; shrink the others."""
     control = Control.at(address)
@@ -272,5 +337,5 @@ def in_hand() -> list[str]:
     )
     for (site, _order), number in pages_by_site_cy.allocated_blocks().items():
         left[callsite_cy.site_text(site)] += number
-    names = ("make_parcel", "turns", "make_caches")
+    names = ("make_parcel", "turns", "make_caches", "pairs", "locks")
     return [text for text in left.elements() if text.split()[0] in names]

@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from cpus import ship
+from cpus import kill_cy, ship
 from cpus.client import Task
 from cpus.errors import CpuDied
 from smpmm.machine import Machine
@@ -20,7 +20,9 @@ from tests.smp import kill_load
 
 ship.register_by_value("tests")
 
+DRIVER = Path(__file__).parent / "kill_driver.py"
 IRQ = 7
+KIND_CPU = 1
 RESULT_S = 60
 IN_HAND = 3  # allocations of a CPU's tasks at one instant, in no mailbox
 
@@ -35,6 +37,7 @@ class Load:
         self.monitor = psutil.Process(machine._process.pid)
         machine.insmod("scull", scull_nr_devs=self.nr_cpus + 1)
         machine.insmod("short", short_irq=IRQ)
+        machine.insmod(str(DRIVER))
         machine.start_synthetic(IRQ, 1000)
         self.control = machine.run(kill_load.set_up, self.nr_cpus)
         self.dead: set[int] = set()  # numbers of CPUs
@@ -49,6 +52,9 @@ class Load:
         self.spawn(cpu, kill_load.turns)
         self.spawn(cpu, kill_load.copy, f"/dev/scull{cpu + 1}", 0, cpu)
         self.spawn(cpu, kill_load.copy, "/dev/scull0", 20000 * cpu, cpu)
+        self.spawn(cpu, kill_load.pairs)
+        self.spawn(cpu, kill_load.locks)
+        self.spawn(cpu, kill_load.blocks, 1000 * cpu, cpu)
         if cpu % 3 == 0:
             self.readers.append(self.spawn(cpu, kill_load.read))
         if cpu % 3 == 1:
@@ -96,7 +102,8 @@ class Load:
         errors, left = machine.run(kill_load.tear_down, self.control)
         assert errors == []
         assert len(left) <= IN_HAND * len(self.dead), left
-        machine.rmmod("short")  # interrupts end: check() wants rest
+        machine.rmmod("short")  # interrupts and timers end: check() wants rest
+        machine.rmmod("kill_driver")
         machine.check()
         machine.rmmod("scull")
         machine.check()
@@ -117,7 +124,7 @@ def still_there(each: psutil.Process | Path) -> bool:
 
 def kill_until_two_are_left(seed: int, nr_cpus: int) -> list:
     """Kill CPUs, and now and then a handler or device; returns a record of each death."""
-    machine = Machine(cpus=nr_cpus, mem="32M", seed=seed)
+    machine = Machine(cpus=nr_cpus, mem="40M", highmem="8M", seed=seed)
     try:
         load = Load(machine, seed)
         handler_at = load.dice.randrange(nr_cpus)
@@ -158,3 +165,58 @@ def test_processes_killed_at_random_instants_harm_nobody(first: int, last: int) 
         f"{sum(d.is_cpu for d in counted)} in an interrupt"
     )
     assert len(counted) >= len(deaths) // 10
+
+
+# Points of a handler's process, and those that need one that lives: first on a machine.
+FIRST = ("irq_handler", "softirq", "tasklet", "standing_still")
+# Points that loading a module passes, not the load.
+OF_INSMOD = ("text", "module", "class_claimed")
+MACHINES = 8  # for all points
+
+
+def arm(point: str) -> None:
+    from cpus import kill_cy
+
+    kill_cy.arm(point)
+
+
+def hits() -> dict[str, int]:
+    from cpus import kill_cy
+
+    return kill_cy.hits()
+
+
+def die_at(load: Load, point: str) -> None:
+    """Have the next process that passes a point die there; wait for the recovery."""
+    machine = load.machine
+    machine.run(arm, point)
+    load.nr_killed += 1
+    if point in OF_INSMOD:
+        with pytest.raises(CpuDied):
+            machine.insmod("scullc")
+    deaths = load.settle()
+    load.dead |= {death.cpu for death in deaths if death.kind == KIND_CPU}
+    if point in OF_INSMOD:
+        machine.insmod("scullc")
+        machine.rmmod("scullc")
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("group", range(MACHINES))
+def test_a_death_at_each_named_point_harms_nobody(group: int) -> None:
+    points = sorted(kill_cy.NAMES, key=lambda name: name not in FIRST)[group::MACHINES]
+    machine = Machine(cpus=len(points) + 2, mem="40M", highmem="8M", seed=group)
+    try:
+        load = Load(machine, group)
+        for point in points:
+            die_at(load, point)
+        load.end()
+        counts = machine.run(hits)
+    except BaseException:
+        print(machine.dmesg())
+        raise
+    finally:
+        left = powered_off(machine)
+    assert left == []
+    print(", ".join(f"{point}: {counts[point]}" for point in points))
+    assert all(counts[point] for point in points), counts

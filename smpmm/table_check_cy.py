@@ -276,7 +276,7 @@ def long_entry() -> int:
 def native(what: str, index: cython.ulonglong = 0) -> int:
     """Return the native address of a field of a table's entry: `struct.field`.
 
-    "queue" is the wait queue that task `index` is on, "text.first_unit" that of some entry that
+    "queue" is the wait queue that task `index` is on; "text.first_unit" is of some entry that
     has units.
     """
     t: cython.pointer[task_struct] = cython.address(tasks[index % NR_TASKS])

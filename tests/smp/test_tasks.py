@@ -191,6 +191,30 @@ def test_kill_ends_a_task_that_calls_no_kernel(machine):
     assert machine.run(lambda: 2, cpu=1) == 2
 
 
+def test_kill_ends_a_task_that_has_not_begun(machine, place):
+    from cpus.context_cy import preempt_disable, preempt_enable
+
+    def hold():
+        preempt_disable()
+        add(place, 1)
+        while add(place, 0) == 1:
+            pass
+        preempt_enable()
+
+    def spin():
+        while True:
+            pass
+
+    holder = machine.spawn(hold, cpu=1)
+    assert wait_until(lambda: machine.run(add, place, 0, cpu=0) == 1)
+    task = machine.spawn(spin, cpu=1)
+    task.kill()
+    machine.run(add, place, 1, cpu=0)
+    holder.result(20)
+    with pytest.raises(BaseException, match="killed"):
+        task.result(20)
+
+
 def test_readers_share_and_writers_do_not(machine, place):
     from cpus.atomic_cy import atomic_dec, atomic_inc, atomic_read
     from cpus.sleep_cy import down_read, down_write, init_rwsem, up_read, up_write

@@ -147,7 +147,8 @@ def render_injected(page: Page, faults: list[dict[str, Any]]) -> None:
     for fault in faults[-FAULT_ROWS:]:
         who = f"task {fault['task']}" if fault["task"] else "an interrupt"
         places = " < ".join(fault["stack"][:3])
-        page.line(f"{fault['name']}: {fault['size']} bytes for {who}, at {places}")
+        what = f"{fault['name']}: {fault['size']} bytes for {who}, at {places}"
+        page.line(f"{what}: {fault['outcome']}")
 
 
 def render_reclaim(page: Page, figures: Any) -> None:

@@ -31,14 +31,6 @@ def attach(config: object = None) -> None:
     memset(local_keys, 0, cython.sizeof(local_keys))
 
 
-def call_site():
-    instruction: cython.p_void = cython.NULL
-    code: cython.p_void = current_code(cython.address(instruction))
-    if code == cython.NULL:
-        return 0
-    return site_at(code, instruction)
-
-
 def stack_sites(out, most):
     n: cython.int = 0
     instruction: cython.p_void = cython.NULL

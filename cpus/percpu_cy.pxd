@@ -1,6 +1,8 @@
 """A processor: its per-CPU area, the process that is it now, and the preemption point."""
 
-from cpus.atomic cimport u8, u16, u32, u64, s32
+from cpus.atomic cimport (
+    atomic64_load, atomic64_store_release, gate_publish, s32, u8, u16, u32, u64, unlikely,
+)
 from cpus.segment_cy cimport NR_CPUS, NR_SLOTS
 
 cdef enum:
@@ -103,13 +105,28 @@ cdef u64 pending_ignored
 
 # Enter a kernel call: publish it, then pass the preemption point. On an exception `inside`
 # is 0.
-cdef int enter() except -1
+cdef inline int enter() except -1:
+    gate_publish(&this_process.inside)    # pairs with the addition in gate_acquire
+    if unlikely(atomic64_load(&this_cpu.pending) != pending_ignored):
+        return slow_path()
+    return 0
+
 # The same at the head of a call that may sleep: raises SleepingInAtomic (on_bug='raise') when
 # the context forbids it; `what` is the callee's name for the report.
-cdef int enter_sleeping(const char *what) except -1
+cdef inline int enter_sleeping(const char *what) except -1:
+    enter()
+    if unlikely((this_cpu.preempt_count | this_cpu.irqs_off) != 0):
+        return sleeping_breach(what)
+    return 0
+
 # Leave a kernel call and wake who waits for it. Never raises: what it meets, the next enter
-# raises.
-cdef void leave() noexcept
+# raises. The store may still be under way when the load is done: a handler that waits for
+# `inside` looks again after a millisecond.
+cdef inline void leave() noexcept:
+    atomic64_store_release(&this_process.inside, 0)
+    if unlikely(((atomic64_load(&this_cpu.pending) ^ pending_ignored) & PENDING_HANDLERS) != 0):
+        wake_handlers()
+
 # Inside a long call or a lock wait: stand still while a handler wants this CPU and interrupts
 # are on. Serves nothing else. The caller may find per-CPU state changed.
 cdef void stand_still_point() noexcept
@@ -117,8 +134,21 @@ cdef void stand_still_point() noexcept
 cdef void call_out() noexcept
 cdef int come_back() except -1
 
-cdef u64 irq_save() noexcept               # inside a call
-cdef void irq_restore(u64 flags) noexcept  # inside a call; passes a safe point
+# Inside a call; irq_restore passes a safe point.
+cdef inline u64 irq_save() noexcept:
+    cdef u64 flags = this_cpu.irqs_off
+    this_cpu.irqs_off = 1
+    return flags
+
+cdef inline void irq_restore(u64 flags) noexcept:
+    atomic64_store_release(&this_cpu.irqs_off, flags)
+    # From here on a handler that waited may have the CPU, and have set the word again: whoever
+    # is counted, stand still.
+    if flags == 0 and unlikely(
+        ((atomic64_load(&this_cpu.pending) ^ pending_ignored) & PENDING_HANDLERS) != 0
+    ):
+        stand_still()
+
 cdef bint may_sleep_here() noexcept        # inside a call: not atomic, interrupts on
 cdef bint in_task() noexcept               # this process is its CPU, no interrupt, has a task
 cdef void set_pending(cpu_area *cpu, u64 bits) noexcept   # and wake the CPU if it is halted
@@ -137,6 +167,8 @@ cdef bint owner_dead(u32 word) noexcept
 
 # Helpers of this module alone.
 cdef int slow_path() except -1
+cdef int sleeping_breach(const char *what) except -1
+cdef void wake_handlers() noexcept
 cdef bint must_stand_still() noexcept
 cdef void stand_still() noexcept
 cdef u64 runner_word(u64 word, u64 slot) noexcept

@@ -28,7 +28,6 @@ from cython.cimports.cpus.atomic import (
     atomic64_fetch_sub,
     atomic64_load,
     atomic64_store,
-    atomic64_store_release,
     atomic64_xchg,
     clock_ns,
     clock_ticks,
@@ -141,23 +140,9 @@ def become(slot: int, pid: int) -> None:
         atomic64_store(cython.address(this_cpu.state), CPU_ONLINE)
 
 
-def enter():
-    gate_publish(
-        cython.address(this_process.inside)
-    )  # pairs with the addition in gate_acquire
-    if unlikely(atomic64_load(cython.address(this_cpu.pending)) != pending_ignored):
-        return slow_path()
-    return 0
-
-
-def leave():
-    # The store may still be under way when the load is done: a handler that waits for `inside`
-    # looks again after a millisecond.
-    atomic64_store_release(cython.address(this_process.inside), 0)
-    if unlikely(
-        (atomic64_load(cython.address(this_cpu.pending)) ^ pending_ignored) & PENDING_HANDLERS
-    ):
-        futex_wake(low_half(cython.address(this_process.inside)), 64)
+def wake_handlers():
+    """Wake the handlers that wait for this process to be outside."""
+    futex_wake(low_half(cython.address(this_process.inside)), 64)
 
 
 def slow_path():
@@ -266,22 +251,6 @@ def come_back():
     return enter()
 
 
-def irq_save():
-    flags: u64 = this_cpu.irqs_off
-    this_cpu.irqs_off = 1
-    return flags
-
-
-def irq_restore(flags):
-    atomic64_store_release(cython.address(this_cpu.irqs_off), flags)
-    # From here on a handler that waited may have the CPU, and have set the word again: whoever
-    # is counted, stand still.
-    if flags == 0 and unlikely(
-        (atomic64_load(cython.address(this_cpu.pending)) ^ pending_ignored) & PENDING_HANDLERS
-    ):
-        stand_still()
-
-
 def may_sleep_here():
     return this_cpu.preempt_count == 0 and this_cpu.irqs_off == 0
 
@@ -294,14 +263,12 @@ def in_task():
     )
 
 
-def enter_sleeping(what):
-    enter()
-    if unlikely(this_cpu.preempt_count != 0 or this_cpu.irqs_off != 0):
-        leave()
-        if breach_hook is not None:
-            breach_hook("sleeping", what.decode())
-        enter()
-    return 0
+def sleeping_breach(what):
+    """Report a call that may sleep where that is forbidden; inside the call again after it."""
+    leave()
+    if breach_hook is not None:
+        breach_hook("sleeping", what.decode())
+    return enter()
 
 
 def set_pending(cpu, bits):

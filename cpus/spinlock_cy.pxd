@@ -1,13 +1,21 @@
 """Spinlocks. C functions here are called inside a kernel call (between enter and leave)."""
 
-from cpus.atomic cimport u8, u16, u32, u64
-from cpus.lockstat_cy cimport (
-    CLASS_RW, CLASS_SLEEPING, CLASS_SPIN, NR_RECOVERIES, RECOVER_CACHE, RECOVER_IRQ,
-    RECOVER_NOTHING, RECOVER_OTHER, RECOVER_RUNQUEUE,
-    RECOVER_WAIT_QUEUE, RECOVER_ZONE, lock_acquired_stat,
-    lock_class_named, lock_held_stat, lock_waited_stat,
+from cpus.atomic cimport (
+    atomic32_cmpxchg, atomic32_store_release, atomic32_xchg, atomic64_store_release,
+    clock_ticks, likely, u8, u16, u32, u64, unlikely,
 )
-from cpus.waiting_cy cimport WAITERS, lock_wait
+from cpus.kill_cy cimport KILL_LOCK_RELEASING, kill_point
+from cpus.lockstat_cy cimport (
+    CLASS_RW, CLASS_SLEEPING, CLASS_SPIN, NR_CLASSES, NR_RECOVERIES, RECOVER_CACHE, RECOVER_IRQ,
+    RECOVER_NOTHING, RECOVER_OTHER, RECOVER_RUNQUEUE,
+    RECOVER_WAIT_QUEUE, RECOVER_ZONE, SIDE_WRITE, STAT_EXACT, STAT_OFF, hold_time_stat,
+    lock_acquired_stat, lock_class_named, lock_held_stat, lock_side, lock_stats,
+    lock_waited_stat, stat_level,
+)
+from cpus.percpu_cy cimport (
+    HELD_LOCKS, held_lock, irq_restore, irq_save, this_cpu, this_owner, this_process,
+)
+from cpus.waiting_cy cimport WAIT_SPIN, WAITERS, lock_wait
 
 cdef enum:
     LOCK_MAGIC = 0x5eed
@@ -23,17 +31,79 @@ cdef public struct spinlock:      # 24 bytes; also spinlock_t in a driver's stru
 
 cdef void spinlock_init(spinlock *lock, u16 class_) noexcept
 
+# The list of held locks: an entry is whole before `nr_held` names it, and moves towards the
+# oldest only. `taken` as in held_lock; forget_held returns that of the entry.
+cdef inline void note_held(u64 lock, u32 site, u32 flags, u64 taken) noexcept:
+    cdef u32 n = this_process.nr_held
+    cdef held_lock *entry
+    if likely(n < HELD_LOCKS):
+        entry = &this_process.held[n]
+        entry.site = site
+        entry.flags = flags
+        entry.taken = taken
+        atomic64_store_release(&entry.lock, lock)
+    atomic32_store_release(&this_process.nr_held, n + 1)
+
+cdef inline u64 forget_held(u64 lock) noexcept:
+    cdef u32 n = this_process.nr_held
+    if likely(n != 0 and n <= HELD_LOCKS and this_process.held[n - 1].lock == lock):
+        atomic32_store_release(&this_process.nr_held, n - 1)
+        return this_process.held[n - 1].taken
+    return forget_deeper(lock)
+
+# Count an acquisition; by the new owner.
+cdef inline void spin_acquired(spinlock *lock, u32 site) noexcept:
+    cdef u64 level = stat_level[0]
+    cdef u64 acquired = 0
+    cdef u64 cpu
+    cdef lock_side *stat
+    lock.site = site
+    if likely(level != STAT_OFF):
+        cpu = this_cpu.number
+        stat = &lock_stats[cpu * NR_CLASSES + lock.class_].sides[SIDE_WRITE]
+        stat.acquisitions += 1
+        if unlikely(lock.last_cpu != cpu + 1):
+            stat.acq_bounces += lock.last_cpu != 0
+            lock.last_cpu = <u32>cpu + 1
+        if unlikely(stat.acquisitions & 15 == 0 or level == STAT_EXACT):
+            acquired = clock_ticks()
+    lock.acquired = acquired
+    note_held(<u64>lock, site, WAIT_SPIN, acquired)
+
 # Returns 0, or -1 without the lock: this process holds it already, or the wait closes a cycle.
-cdef int spin_acquire(spinlock *lock, u32 site) noexcept
+cdef inline int spin_acquire(spinlock *lock, u32 site) noexcept:
+    this_cpu.preempt_count += 1
+    if unlikely(atomic32_cmpxchg(&lock.word, 0, this_owner) != 0):
+        if spin_lock_slowpath(lock, site) < 0:
+            this_cpu.preempt_count -= 1
+            return -1
+    spin_acquired(lock, site)
+    return 0
 
 # For the kernel's own locks: always with interrupts off or bottom halves accounted for by the
 # caller, never recursive, never held when an exception is raised. `site` as call_site().
 cdef void raw_spin_lock(spinlock *lock, u32 site) noexcept
 cdef bint raw_spin_trylock(spinlock *lock, u32 site) noexcept
-cdef void raw_spin_unlock(spinlock *lock) noexcept
-cdef u64 raw_spin_lock_irqsave(spinlock *lock, u32 site) noexcept
+
+cdef inline void raw_spin_unlock(spinlock *lock) noexcept:
+    if unlikely(lock.acquired != 0):
+        hold_time_stat(lock.class_, SIDE_WRITE, lock.acquired)
+    forget_held(<u64>lock)
+    if unlikely(lock.word & WAITERS):
+        kill_point(KILL_LOCK_RELEASING)
+    if unlikely(atomic32_xchg(&lock.word, 0) & WAITERS):
+        wake_waiter(lock)
+    this_cpu.preempt_count -= 1
+
+cdef inline u64 raw_spin_lock_irqsave(spinlock *lock, u32 site) noexcept:
+    cdef u64 flags = irq_save()
+    spin_acquire(lock, site)
+    return flags
+
 # Passes a safe point when `flags` says that interrupts were on.
-cdef void raw_spin_unlock_irqrestore(spinlock *lock, u64 flags) noexcept
+cdef inline void raw_spin_unlock_irqrestore(spinlock *lock, u64 flags) noexcept:
+    raw_spin_unlock(lock)
+    irq_restore(flags)
 
 # Called with the lock just taken over from a process that died holding it; inside a call,
 # interrupts as the taker has them. Registered by the layer that owns the structure.
@@ -44,12 +114,8 @@ cdef void register_recovery(u32 recovery, recover_hook hook) noexcept
 # Helpers of the modules of locks.
 cdef int spin_lock_slowpath(spinlock *lock, u32 site) noexcept
 cdef u32 spin_for(spinlock *lock, lock_wait *w) noexcept
-cdef void spin_acquired(spinlock *lock, u32 site) noexcept
+cdef void wake_waiter(spinlock *lock) noexcept
 cdef bint take_dead(spinlock *lock, u32 word, u32 site) noexcept
 cdef void take_over(spinlock *lock, u32 word) noexcept
 cdef void wait_counted(spinlock *lock, lock_wait *w) noexcept
-# The list of held locks: an entry is whole before `nr_held` names it, and moves towards the
-# oldest only. `taken` as in held_lock; forget_held returns that of the entry.
-cdef void note_held(u64 lock, u32 site, u32 flags, u64 taken) noexcept
-cdef u64 forget_held(u64 lock) noexcept
 cdef u64 forget_deeper(u64 lock) noexcept

@@ -19,36 +19,24 @@ from cython.cimports.cpus.atomic import (
     atomic32_cmpxchg,
     atomic32_load,
     atomic32_store_release,
-    atomic32_xchg,
     atomic64_load,
     atomic64_store,
     atomic64_store_release,
     clock_ns,
-    clock_ticks,
     cpu_relax,
     futex_wake,
-    likely,
-    unlikely,
 )
 from cython.cimports.cpus.deadlock_cy import closes_cycle, note_own_cycle
-from cython.cimports.cpus.kill_cy import KILL_LOCK_RELEASING, KILL_LOCK_TAKEN, kill_point
+from cython.cimports.cpus.kill_cy import KILL_LOCK_TAKEN, kill_point
 from cython.cimports.cpus.lockstat_cy import (
-    NR_CLASSES,
     SIDE_WRITE,
-    STAT_EXACT,
-    STAT_OFF,
-    hold_time_stat,
     lock_classes,
-    lock_side,
-    lock_stats,
     side_of,
-    stat_level,
     wait_time_stat,
 )
 from cython.cimports.cpus.percpu_cy import (
     HELD_LOCKS,
     held_lock,
-    irq_restore,
     owner_dead,
     this_cpu,
     this_owner,
@@ -99,26 +87,6 @@ def spinlock_init(lock, class_):
     atomic32_store_release(cython.address(lock.word), 0)
 
 
-def note_held(lock, site, flags, taken):
-    n: u32 = this_process.nr_held
-    entry: cython.pointer[held_lock]
-    if likely(n < HELD_LOCKS):
-        entry = cython.address(this_process.held[n])
-        entry.site = site
-        entry.flags = flags
-        entry.taken = taken
-        atomic64_store_release(cython.address(entry.lock), lock)
-    atomic32_store_release(cython.address(this_process.nr_held), n + 1)
-
-
-def forget_held(lock):
-    n: u32 = this_process.nr_held
-    if likely(n != 0 and n <= HELD_LOCKS and this_process.held[n - 1].lock == lock):
-        atomic32_store_release(cython.address(this_process.nr_held), n - 1)
-        return this_process.held[n - 1].taken
-    return forget_deeper(lock)
-
-
 def forget_deeper(lock):
     """Take a lock that is not the newest off the list.
 
@@ -152,35 +120,6 @@ def forget_deeper(lock):
     return taken
 
 
-def spin_acquire(lock, site):
-    this_cpu.preempt_count += 1
-    if unlikely(atomic32_cmpxchg(cython.address(lock.word), 0, this_owner) != 0):
-        if spin_lock_slowpath(lock, site) < 0:
-            this_cpu.preempt_count -= 1
-            return -1
-    spin_acquired(lock, site)
-    return 0
-
-
-def spin_acquired(lock, site):
-    """Count the acquisition; called by the new owner."""
-    level: u64 = stat_level[0]
-    stat: cython.pointer[lock_side]
-    lock.site = site
-    lock.acquired = 0
-    if likely(level != STAT_OFF):
-        stat = cython.address(
-            lock_stats[this_cpu.number * NR_CLASSES + lock.class_].sides[SIDE_WRITE]
-        )
-        stat.acquisitions += 1
-        if lock.last_cpu != this_cpu.number + 1:
-            stat.acq_bounces += lock.last_cpu != 0
-            lock.last_cpu = cython.cast(u32, this_cpu.number) + 1
-        if stat.acquisitions & 15 == 0 or level == STAT_EXACT:
-            lock.acquired = clock_ticks()
-    note_held(cython.cast(u64, lock), site, WAIT_SPIN, lock.acquired)
-
-
 def raw_spin_lock(lock, site):
     spin_acquire(lock, site)
 
@@ -204,27 +143,9 @@ def take_dead(lock, word, site):
     return True
 
 
-def raw_spin_unlock(lock):
-    if unlikely(lock.acquired != 0):
-        hold_time_stat(lock.class_, SIDE_WRITE, lock.acquired)
-    forget_held(cython.cast(u64, lock))
-    if unlikely(lock.word & WAITERS):
-        kill_point(KILL_LOCK_RELEASING)
-    if unlikely(atomic32_xchg(cython.address(lock.word), 0) & WAITERS):
-        futex_wake(cython.address(lock.word), 1)
-    this_cpu.preempt_count -= 1
-
-
-def raw_spin_lock_irqsave(lock, site):
-    flags: u64 = this_cpu.irqs_off
-    this_cpu.irqs_off = 1
-    spin_acquire(lock, site)
-    return flags
-
-
-def raw_spin_unlock_irqrestore(lock, flags):
-    raw_spin_unlock(lock)
-    irq_restore(flags)
+def wake_waiter(lock):
+    """Wake one that is parked on a lock that has just been released."""
+    futex_wake(cython.address(lock.word), 1)
 
 
 def spin_lock_slowpath(lock, site):

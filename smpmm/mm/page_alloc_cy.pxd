@@ -5,7 +5,7 @@ What other compiled modules use; all functions are called inside a kernel call.
 
 from cpus.atomic cimport u32, u64
 from smpmm.mm.page_cy cimport page
-from smpmm.mm.zone_cy cimport zone
+from smpmm.mm.zone_cy cimport ZONE_DMA, ZONE_HIGHMEM, ZONE_NORMAL, zone
 
 # The version's flag bits; 0 where it has none.
 cdef u64 gfp_wait
@@ -77,7 +77,13 @@ cdef u64 nr_free_pages() noexcept
 
 # Of this module alone.
 cdef zone *zonelists[3][4]        # by the zone bits of the mask; NULL ends a list
-cdef zone **zonelist_for(u64 gfp) noexcept
+cdef inline zone **zonelist_for(u64 gfp) noexcept:
+    if gfp & gfp_dma:
+        return zonelists[ZONE_DMA]
+    if gfp & gfp_highmem:
+        return zonelists[ZONE_HIGHMEM]
+    return zonelists[ZONE_NORMAL]
+
 cdef page *alloc_pages_slowpath(u64 gfp, u64 order, u64 owner, u32 site) except? NULL
 cdef page *alloc_pages_limit(
     zone **z, u64 order, u32 limit, bint direct, u64 owner, u32 site) noexcept

@@ -45,9 +45,6 @@ from cython.cimports.smpmm.mm.page_cy import (
 )
 from cython.cimports.smpmm.mm.zone_cy import (
     NR_ZONES,
-    ZONE_DMA,
-    ZONE_HIGHMEM,
-    ZONE_NORMAL,
     free_block,
     owner_bits,
     rmqueue,
@@ -133,14 +130,6 @@ def build_zonelists() -> None:
                 zonelists[first][n] = zone_at(index)
                 n += 1
         zonelists[first][n] = cython.NULL
-
-
-def zonelist_for(gfp):
-    if gfp & gfp_dma:
-        return cython.address(zonelists[ZONE_DMA][0])
-    if gfp & gfp_highmem:
-        return cython.address(zonelists[ZONE_HIGHMEM][0])
-    return cython.address(zonelists[ZONE_NORMAL][0])
 
 
 def alloc_pages(gfp, order, site):

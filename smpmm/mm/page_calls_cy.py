@@ -8,7 +8,7 @@ import cython
 from cython.cimports.cpus import segment_cy
 from cython.cimports.cpus.atomic import unlikely
 from cython.cimports.cpus.callsite_cy import call_site
-from cython.cimports.cpus.handle_cy import Handle, address_of
+from cython.cimports.cpus.handle_cy import Handle, address_of, int_or_address_of
 from cython.cimports.cpus.percpu_cy import enter, enter_sleeping, leave
 from cython.cimports.libc.string import memset
 from cython.cimports.smpmm.mm import page_alloc_cy, page_cy, zone_cy
@@ -155,14 +155,14 @@ def give_back(p, address, order, site):
 
 def free_pages(addr: object, order: cython.ulonglong):
     """Free 2**order pages by their kernel address; 0 is ignored. Any context."""
-    address: u64 = address_of(addr)
+    address: u64 = int_or_address_of(addr)
     if address != 0:
         give_back(virt_to_page_checked(address), address, order, call_site())
 
 
 def free_page(addr: object):
     """Free one page by its kernel address; 0 is ignored. Any context."""
-    address: u64 = address_of(addr)
+    address: u64 = int_or_address_of(addr)
     if address != 0:
         give_back(virt_to_page_checked(address), address, 0, call_site())
 

@@ -5,14 +5,18 @@ C functions here are called inside a kernel call. With an exception set the call
 """
 
 from cpus.atomic cimport atomic64_cmpxchg, compiler_barrier, likely, u8, u32, u64, unlikely
-from cpus.percpu_cy cimport cpu_area, this_cpu, this_slot
+from cpus.event_cy cimport EVENT_KFREE, trace_allocations, trace_event
+from cpus.percpu_cy cimport cpu_area, this_cpu
 from smpmm.mm.page_cy cimport PAGE_SHIFT, page
 from smpmm.mm.slab_list_cy cimport (
+    OBJECT_ALLOC,
     OBJECT_CACHED,
     OBJECT_CPU_SHIFT,
     OBJECT_HOLDER,
+    OBJECT_KIND,
     OBJECT_PLACE_SHIFT,
     OBJECT_SITE_SHIFT,
+    RECIPROCAL_SHIFT,
     array_cache,
     kmem_cache,
     object_owner,
@@ -40,10 +44,6 @@ ctypedef int (*grow_function)(kmem_cache *c, u64 gfp, u32 site) except -1
 cdef grow_function grow_hook
 
 cdef u64 kmem_cache_alloc_inside(kmem_cache *c, u64 gfp, u32 site) except? 0
-# Any context. `c` NULL: whichever cache the object is of. Returns FREE_*.
-cdef int kmem_cache_free_inside(kmem_cache *c, u64 address, u32 site) noexcept
-# 0 when there is no memory, or the size is above the largest general cache.
-cdef u64 kmalloc_inside(u64 size, u64 gfp, u32 site) except? 0
 cdef kmem_cache *general_cache(u64 size, bint dma) noexcept    # NULL: too large
 cdef kmem_cache *checked_cache(u64 address, str what) except NULL
 
@@ -108,12 +108,9 @@ cdef inline int free_object(slab *s, u64 nr, u64 was, u32 site) noexcept:
     cdef u64 *t = truth_words + s.truth + nr
     cdef u64 place = (s.s_mem + nr * s.objsize) << OBJECT_PLACE_SHIFT
     cdef u64 word = cached_here() | place
-    if likely((was >> OBJECT_CPU_SHIFT) & 0xff == this_slot):
-        t[0] = word
-    elif atomic64_cmpxchg(t, was, word) != was:
+    if unlikely(atomic64_cmpxchg(t, was, word) != was):
         # Another CPU frees the object at the same time: only one of the two is right.
         return FREE_TWICE
-    compiler_barrier()
     if likely(n < ac.limit):
         ac.entry[n] = <u32>(s.truth + nr)
         compiler_barrier()
@@ -121,3 +118,35 @@ cdef inline int free_object(slab *s, u64 nr, u64 was, u32 site) noexcept:
         return FREE_OK
     free_slowpath(s, <u32>(s.truth + nr), site)
     return FREE_OK
+
+# 0 when there is no memory, or the size is above the largest general cache.
+cdef inline u64 kmalloc_inside(u64 size, u64 gfp, u32 site) except? 0:
+    cdef kmem_cache *c
+    cdef u64 address
+    if likely(size <= (SIZE_STEPS - 1) * 32 and failslab_on[0] == 0):
+        c = size_caches[(size + 31) >> 5][(gfp & dma_bit) != 0]
+        if likely(c != NULL and not trace_allocations):
+            address = pop_object(c, site)
+            if likely(address != 0):
+                return address
+    return kmalloc_slowpath(size, gfp, site)
+
+# Any context. `c` NULL: whichever cache the object is of. Returns FREE_*.
+cdef inline int kmem_cache_free_inside(kmem_cache *c, u64 address, u32 site) noexcept:
+    cdef slab *s = slab_of(address)
+    cdef u64 offset, nr, t
+    if unlikely(s == NULL):
+        return FREE_NOT_SLAB
+    offset = address - low_start - s.s_mem
+    nr = offset * s.reciprocal >> RECIPROCAL_SHIFT
+    if unlikely(nr * s.objsize != offset):
+        return FREE_INTERIOR
+    # Behind the last object the words are zero, up to the slab's last byte.
+    t = truth_words[s.truth + nr]
+    if unlikely(t & OBJECT_KIND != OBJECT_ALLOC):
+        return why_refused(s, t, nr)
+    if unlikely(c != NULL and c.index != s.cache):
+        return FREE_WRONG_CACHE
+    if unlikely(trace_allocations):
+        trace_event(EVENT_KFREE, address, s.objsize, 0, site)
+    return free_object(s, nr, t, site)

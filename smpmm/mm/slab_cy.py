@@ -2,7 +2,8 @@
 kmem_cache_free.
 
 1. This CPU's array has an object: pop it; its truth word changes hands. No lock, no atomic
-   operation: a call without a safe point is atomic on its CPU.
+   operation: a call without a safe point is atomic on its CPU. A free changes the word by
+   compare-and-exchange: of two CPUs that free the same object one is refused.
 2. The array is empty: under the cache's lock, interrupts off, take `batchcount` objects from
    the first slab that is not full.
 3. No slab has any: make a slab of 2**gfporder pages, sleeping if `gfp` allows, and try again.
@@ -23,12 +24,11 @@ from cython.cimports.cpus import segment_cy
 from cython.cimports.cpus.atomic import compiler_barrier, likely, unlikely
 from cython.cimports.cpus.callsite_cy import call_site
 from cython.cimports.cpus.event_cy import (
-    EVENT_KFREE,
     EVENT_KMALLOC,
     trace_allocations,
     trace_event,
 )
-from cython.cimports.cpus.handle_cy import address_of
+from cython.cimports.cpus.handle_cy import int_or_address_of
 from cython.cimports.cpus.kill_cy import KILL_SLAB_FLUSH, KILL_SLAB_REFILL, kill_point
 from cython.cimports.cpus.percpu_cy import (
     enter,
@@ -41,13 +41,11 @@ from cython.cimports.smpmm.mm import page_cy, slab_list_cy
 from cython.cimports.smpmm.mm.page_alloc_cy import gfp_dma, gfp_wait
 from cython.cimports.smpmm.mm.slab_list_cy import (
     BUFCTL_END,
-    OBJECT_ALLOC,
     OBJECT_CACHED,
     OBJECT_CPU_SHIFT,
     OBJECT_HOLDER,
     OBJECT_KERNEL,
     OBJECT_KIND,
-    RECIPROCAL_SHIFT,
     cache_at,
     caches,
     cpu_array,
@@ -81,7 +79,7 @@ def kmalloc(size: cython.longlong, flags: cython.ulonglong) -> int:
 
 def kfree(address: object) -> None:
     """Free what kmalloc or kmem_cache_alloc returned; 0 is ignored. Any context."""
-    a: u64 = address_of(address)
+    a: u64 = int_or_address_of(address)
     if a == 0:
         return
     site: u32 = call_site()
@@ -98,9 +96,9 @@ def kmem_cache_alloc(cachep: object, flags: cython.ulonglong) -> int:
     Sleeps when `flags` have the WAIT bit, else any context.
     """
     site: u32 = call_site()
-    c: cython.pointer[kmem_cache] = cache_at(address_of(cachep))
+    c: cython.pointer[kmem_cache] = cache_at(int_or_address_of(cachep))
     if unlikely(c == cython.NULL):
-        c = checked_cache(address_of(cachep), "kmem_cache_alloc")
+        c = checked_cache(int_or_address_of(cachep), "kmem_cache_alloc")
     if flags & gfp_wait:
         enter_sleeping(b"kmem_cache_alloc")
     else:
@@ -117,10 +115,10 @@ def kmem_cache_alloc(cachep: object, flags: cython.ulonglong) -> int:
 def kmem_cache_free(cachep: object, address: object) -> None:
     """Free an object of this cache. Any context."""
     site: u32 = call_site()
-    a: u64 = address_of(address)
-    c: cython.pointer[kmem_cache] = cache_at(address_of(cachep))
+    a: u64 = int_or_address_of(address)
+    c: cython.pointer[kmem_cache] = cache_at(int_or_address_of(cachep))
     if unlikely(c == cython.NULL):
-        c = checked_cache(address_of(cachep), "kmem_cache_free")
+        c = checked_cache(int_or_address_of(cachep), "kmem_cache_free")
     enter()
     refused: cython.int = kmem_cache_free_inside(c, a, site)
     leave()
@@ -130,7 +128,7 @@ def kmem_cache_free(cachep: object, address: object) -> None:
 
 def ksize(address: object) -> int:
     """Return the usable bytes of an object, 0 for 0. Any context."""
-    a: u64 = address_of(address)
+    a: u64 = int_or_address_of(address)
     if a == 0:
         return 0
     s: cython.pointer[slab] = slab_of(a)
@@ -142,9 +140,9 @@ def ksize(address: object) -> int:
 
 def kmem_cache_size(cachep: object) -> int:
     """Return the bytes of a cache's objects. Any context."""
-    c: cython.pointer[kmem_cache] = cache_at(address_of(cachep))
+    c: cython.pointer[kmem_cache] = cache_at(int_or_address_of(cachep))
     if c == cython.NULL:
-        c = checked_cache(address_of(cachep), "kmem_cache_size")
+        c = checked_cache(int_or_address_of(cachep), "kmem_cache_size")
     return c.objsize
 
 
@@ -189,18 +187,6 @@ def general_cache(size, dma):
     return size_caches[(size + 31) >> 5][dma]
 
 
-def kmalloc_inside(size, gfp, site):
-    c: cython.pointer[kmem_cache]
-    address: u64
-    if likely(size <= (SIZE_STEPS - 1) * 32 and failslab_on[0] == 0):
-        c = size_caches[(size + 31) >> 5][gfp & dma_bit != 0]
-        if likely(c != cython.NULL and not trace_allocations):
-            address = pop_object(c, site)
-            if likely(address != 0):
-                return address
-    return kmalloc_slowpath(size, gfp, site)
-
-
 def kmalloc_slowpath(size, gfp, site):
     """Do what kmalloc_inside does, all of it."""
     c: cython.pointer[kmem_cache] = general_cache(size, gfp & gfp_dma != 0)
@@ -219,25 +205,6 @@ def kmem_cache_alloc_inside(c, gfp, site):
     if likely(address != 0):
         return address
     return alloc_slowpath(c, gfp, site)
-
-
-def kmem_cache_free_inside(c, address, site):
-    s: cython.pointer[slab] = slab_of(address)
-    if unlikely(s == cython.NULL):
-        return FREE_NOT_SLAB
-    offset: u64 = address - low_start - s.s_mem
-    nr: u64 = offset * s.reciprocal >> RECIPROCAL_SHIFT
-    if unlikely(nr * s.objsize != offset):
-        return FREE_INTERIOR
-    # Behind the last object the words are zero, up to the slab's last byte.
-    t: u64 = truth_words[s.truth + nr]
-    if unlikely(t & OBJECT_KIND != OBJECT_ALLOC):
-        return why_refused(s, t, nr)
-    if unlikely(c != cython.NULL and c.index != s.cache):
-        return FREE_WRONG_CACHE
-    if unlikely(trace_allocations):
-        trace_event(EVENT_KFREE, address, s.objsize, 0, site)
-    return free_object(s, nr, t, site)
 
 
 def why_refused(s, t, nr):

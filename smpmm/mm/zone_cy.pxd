@@ -1,8 +1,12 @@
 """Zones and their buddy allocator: free areas by order, watermarks, split and merge."""
 
 from cpus.atomic cimport u8, u32, u64
+from cpus.event_cy cimport TASK_PID_WORD
+from cpus.percpu_cy cimport this_cpu, this_slot
 from cpus.spinlock_cy cimport spinlock
-from smpmm.mm.page_cy cimport NR_ORDERS_MAX, NR_ZONES, page
+from smpmm.mm.page_cy cimport (
+    NR_ORDERS_MAX, NR_ZONES, TRUTH_SITE_SHIFT, TRUTH_SLOT_SHIFT, TRUTH_WHO_SHIFT, page,
+)
 
 cdef enum:
     ZONE_DMA = 0
@@ -53,7 +57,16 @@ cdef page *rmqueue(zone *z, u64 order, u64 owner, u32 site) noexcept
 # inside a call.
 cdef int free_block(page *p, u64 order, u32 kind, u32 site) noexcept
 # Slot of this process, call site and pid of the running task as truth bits.
-cdef u64 owner_bits(u32 site) noexcept
+cdef inline u64 owner_bits(u32 site) noexcept:
+    cdef u64 pid = 0
+    if this_cpu.current != 0:
+        pid = (<u64 *>this_cpu.current)[TASK_PID_WORD]
+    return (
+        this_slot << TRUTH_SLOT_SHIFT
+        | <u64>(site & 0xffff) << TRUTH_SITE_SHIFT
+        | pid << TRUTH_WHO_SHIFT
+    )
+
 # One more reference. False: the page is not allocated.
 cdef bint get_page(page *p, u32 site) noexcept
 # A committing store that says whose an allocated block is now; the caller owns the block.
@@ -74,8 +87,26 @@ cdef u64 bad_pfn
 cdef u64 bad_truth
 cdef u64 bad_head_pfn
 cdef u64 bad_head_truth
-cdef void list_add_free(zone *z, page *p, u64 order) noexcept
-cdef void list_del_free(zone *z, page *p, u64 order) noexcept
+cdef inline void list_add_free(zone *z, page *p, u64 order) noexcept:
+    cdef page *next_ = z.free_area[order].first
+    p.lru_prev = NULL
+    p.lru_next = next_
+    if next_ != NULL:
+        next_.lru_prev = p
+    z.free_area[order].first = p
+    z.free_area[order].nr_free += 1
+
+cdef inline void list_del_free(zone *z, page *p, u64 order) noexcept:
+    cdef page *next_ = p.lru_next
+    cdef page *prev = p.lru_prev
+    if prev != NULL:
+        prev.lru_next = next_
+    else:
+        z.free_area[order].first = next_
+    if next_ != NULL:
+        next_.lru_prev = prev
+    z.free_area[order].nr_free -= 1
+
 cdef page *expand(zone *z, page *head, u64 high, u64 low) noexcept
 cdef void free_and_merge(zone *z, page *p, u64 order) noexcept
 cdef void note_bad_free(zone *z, page *p, u64 order) noexcept

@@ -18,7 +18,6 @@ import os
 import cython
 from cython.cimports.cpus import segment_cy
 from cython.cimports.cpus.atomic import compiler_barrier, unlikely
-from cython.cimports.cpus.event_cy import TASK_PID_WORD
 from cython.cimports.cpus.host_cy import segment_reserve
 from cython.cimports.cpus.kill_cy import (
     KILL_PAGE_ALLOCATED,
@@ -27,7 +26,7 @@ from cython.cimports.cpus.kill_cy import (
     KILL_PAGE_SPLIT,
     kill_point,
 )
-from cython.cimports.cpus.percpu_cy import enter, leave, this_cpu, this_slot
+from cython.cimports.cpus.percpu_cy import enter, leave
 from cython.cimports.cpus.spinlock_cy import (
     CLASS_SPIN,
     RECOVER_ZONE,
@@ -49,9 +48,6 @@ from cython.cimports.smpmm.mm.page_cy import (
     TRUTH_HEAD,
     TRUTH_KIND,
     TRUTH_ORDER_SHIFT,
-    TRUTH_SITE_SHIFT,
-    TRUTH_SLOT_SHIFT,
-    TRUTH_WHO_SHIFT,
     page_to_pfn,
     pfn_to_page,
     truth_kind,
@@ -176,37 +172,6 @@ def init_watermarks(z, profile):
     z.pages_high = 3 * z.pages_min
 
 
-def list_add_free(z, p, order):
-    next_: cython.pointer[page] = z.free_area[order].first
-    p.lru_prev = cython.NULL
-    p.lru_next = next_
-    if next_ != cython.NULL:
-        next_.lru_prev = p
-    z.free_area[order].first = p
-    z.free_area[order].nr_free += 1
-
-
-def list_del_free(z, p, order):
-    if p.lru_prev != cython.NULL:
-        p.lru_prev.lru_next = p.lru_next
-    else:
-        z.free_area[order].first = p.lru_next
-    if p.lru_next != cython.NULL:
-        p.lru_next.lru_prev = p.lru_prev
-    z.free_area[order].nr_free -= 1
-
-
-def owner_bits(site):
-    pid: u64 = 0
-    if this_cpu.current != 0:
-        pid = cython.cast(cython.pointer[u64], this_cpu.current)[TASK_PID_WORD]
-    return (
-        this_slot << TRUTH_SLOT_SHIFT
-        | cython.cast(u64, site & 0xFFFF) << TRUTH_SITE_SHIFT
-        | pid << TRUTH_WHO_SHIFT
-    )
-
-
 def rmqueue(z, order, owner, site):
     flags: u64 = raw_spin_lock_irqsave(cython.address(z.lock), site)
     high: u64 = order
@@ -275,25 +240,28 @@ def free_and_merge(z, p, order):
     """Make an allocated block free and merge it with its buddies; the zone's lock is held."""
     pfn: u64 = page_to_pfn(p)
     merged: u64 = pfn
-    end: u64 = z.zone_start_pfn + z.spanned_pages
+    start: u64 = z.zone_start_pfn
+    spanned: u64 = z.spanned_pages
+    most: u64 = nr_orders - 1
+    map_: cython.pointer[page] = page_cy.mem_map
     buddy: u64
     high: u64 = order
-    while high < nr_orders - 1:
+    while high < most:
         buddy = merged ^ (cython.cast(u64, 1) << high)
-        if buddy < z.zone_start_pfn or buddy >= end:
+        if buddy - start >= spanned:
             break
-        if (pfn_to_page(buddy).truth & TRUTH_HEAD) != (PAGE_FREE | high << TRUTH_ORDER_SHIFT):
+        if (map_[buddy].truth & TRUTH_HEAD) != (PAGE_FREE | high << TRUTH_ORDER_SHIFT):
             break
-        list_del_free(z, pfn_to_page(buddy), high)
+        list_del_free(z, map_ + buddy, high)
         merged &= buddy
         high += 1
     compiler_barrier()
-    pfn_to_page(merged).truth = PAGE_FREE | high << TRUTH_ORDER_SHIFT
+    map_[merged].truth = PAGE_FREE | high << TRUTH_ORDER_SHIFT
     compiler_barrier()
     p.count = 0
     if high != order:
         kill_point(KILL_PAGE_FREED)
-    list_add_free(z, pfn_to_page(merged), high)
+    list_add_free(z, map_ + merged, high)
     z.free_pages += cython.cast(u64, 1) << order
     z.nr_frees += 1
     if high != order:
@@ -302,7 +270,7 @@ def free_and_merge(z, p, order):
     while high > order:
         high -= 1
         buddy = (pfn >> (high + 1) << (high + 1)) | cython.cast(u64, 1) << high
-        pfn_to_page(buddy).truth = PAGE_INSIDE
+        map_[buddy].truth = PAGE_INSIDE
 
 
 def get_page(p, site):

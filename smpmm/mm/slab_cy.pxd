@@ -4,7 +4,7 @@ sizes.
 C functions here are called inside a kernel call. With an exception set the call has been left.
 """
 
-from cpus.atomic cimport atomic64_cmpxchg, compiler_barrier, likely, u8, u32, u64, unlikely
+from cpus.atomic cimport atomic64_cmpxchg, compiler_barrier, likely, u8, u16, u32, u64, unlikely
 from cpus.event_cy cimport EVENT_KFREE, trace_allocations, trace_event
 from cpus.percpu_cy cimport cpu_area, this_cpu
 from smpmm.mm.page_cy cimport PAGE_SHIFT, page
@@ -59,8 +59,8 @@ cdef void flush_array(kmem_cache *c, array_cache *ac, u32 from_, u64 cpu) noexce
 cdef u64 alloc_slowpath(kmem_cache *c, u64 gfp, u32 site) except? 0
 cdef u64 refill(kmem_cache *c, u32 site) noexcept
 cdef u64 take_one(kmem_cache *c, u32 site) noexcept
-# By (size + 31) >> 5 and whether for DMA; NULL: too large.
-cdef kmem_cache *size_caches[4097][2]
+# By (size + 31) >> 5 and whether for DMA: the index of the general cache, 0: too large.
+cdef u16 size_caches[4097][2]
 
 # Copies of other modules' pointers: one load less each.
 cdef u64 low_start
@@ -84,9 +84,10 @@ cdef inline array_cache *my_array(u64 index) noexcept:
         find_arrays()
     return my_arrays + index
 
-# Pop an object of this CPU's array and make it the caller's: its address, 0: there is none.
-cdef inline u64 pop_object(kmem_cache *c, u32 site) noexcept:
-    cdef array_cache *ac = my_array(c.index)
+# Pop an object of cache `index` off this CPU's array and make it the caller's: its address,
+# 0: there is none.
+cdef inline u64 pop_object(u64 index, u32 site) noexcept:
+    cdef array_cache *ac = my_array(index)
     cdef u64 n = ac.avail
     cdef u64 *t
     cdef u64 word
@@ -101,32 +102,31 @@ cdef inline u64 pop_object(kmem_cache *c, u32 site) noexcept:
     ac.avail = <u32>(n - 1)
     return low_start + (word >> OBJECT_SITE_SHIFT << 2)
 
-# Free object `nr`, whose truth is `was`, into this CPU's array. FREE_OK or FREE_TWICE.
-cdef inline int free_object(slab *s, u64 nr, u64 was, u32 site) noexcept:
+# Free the object at physical address `phys`, whose truth is word `truth` and says `was`, into
+# this CPU's array. FREE_OK or FREE_TWICE.
+cdef inline int free_object(slab *s, u64 phys, u64 truth, u64 was, u32 site) noexcept:
     cdef array_cache *ac = my_array(s.cache)
     cdef u64 n = ac.avail
-    cdef u64 *t = truth_words + s.truth + nr
-    cdef u64 place = (s.s_mem + nr * s.objsize) << OBJECT_PLACE_SHIFT
-    cdef u64 word = cached_here() | place
-    if unlikely(atomic64_cmpxchg(t, was, word) != was):
+    cdef u64 limit = ac.limit
+    cdef u64 word = cached_here() | phys << OBJECT_PLACE_SHIFT
+    if unlikely(atomic64_cmpxchg(truth_words + truth, was, word) != was):
         # Another CPU frees the object at the same time: only one of the two is right.
         return FREE_TWICE
-    if likely(n < ac.limit):
-        ac.entry[n] = <u32>(s.truth + nr)
+    if likely(n < limit):
+        ac.entry[n] = <u32>truth
         compiler_barrier()
         ac.avail = <u32>(n + 1)
         return FREE_OK
-    free_slowpath(s, <u32>(s.truth + nr), site)
+    free_slowpath(s, <u32>truth, site)
     return FREE_OK
 
 # 0 when there is no memory, or the size is above the largest general cache.
 cdef inline u64 kmalloc_inside(u64 size, u64 gfp, u32 site) except? 0:
-    cdef kmem_cache *c
-    cdef u64 address
+    cdef u64 index, address
     if likely(size <= (SIZE_STEPS - 1) * 32 and failslab_on[0] == 0):
-        c = size_caches[(size + 31) >> 5][(gfp & dma_bit) != 0]
-        if likely(c != NULL and not trace_allocations):
-            address = pop_object(c, site)
+        index = size_caches[(size + 31) >> 5][(gfp & dma_bit) != 0]
+        if likely(index != 0 and not trace_allocations):
+            address = pop_object(index, site)
             if likely(address != 0):
                 return address
     return kmalloc_slowpath(size, gfp, site)
@@ -134,7 +134,7 @@ cdef inline u64 kmalloc_inside(u64 size, u64 gfp, u32 site) except? 0:
 # Any context. `c` NULL: whichever cache the object is of. Returns FREE_*.
 cdef inline int kmem_cache_free_inside(kmem_cache *c, u64 address, u32 site) noexcept:
     cdef slab *s = slab_of(address)
-    cdef u64 offset, nr, t
+    cdef u64 offset, nr, t, truth
     if unlikely(s == NULL):
         return FREE_NOT_SLAB
     offset = address - low_start - s.s_mem
@@ -142,11 +142,12 @@ cdef inline int kmem_cache_free_inside(kmem_cache *c, u64 address, u32 site) noe
     if unlikely(nr * s.objsize != offset):
         return FREE_INTERIOR
     # Behind the last object the words are zero, up to the slab's last byte.
-    t = truth_words[s.truth + nr]
+    truth = s.truth + nr
+    t = truth_words[truth]
     if unlikely(t & OBJECT_KIND != OBJECT_ALLOC):
         return why_refused(s, t, nr)
     if unlikely(c != NULL and c.index != s.cache):
         return FREE_WRONG_CACHE
     if unlikely(trace_allocations):
         trace_event(EVENT_KFREE, address, s.objsize, 0, site)
-    return free_object(s, nr, t, site)
+    return free_object(s, address - low_start, truth, t, site)

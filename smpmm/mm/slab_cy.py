@@ -177,14 +177,15 @@ def set_size_caches() -> None:
     for i in range(SIZE_STEPS):
         while nr < most and slab_global.sizes[nr] < cython.cast(u32, i) * 32:
             nr += 1
-        size_caches[i][0] = caches + 1 + 2 * nr if nr < most else cython.NULL
-        size_caches[i][1] = caches + 2 + 2 * nr if nr < most else cython.NULL
+        size_caches[i][0] = 1 + 2 * nr if nr < most else 0
+        size_caches[i][1] = 2 + 2 * nr if nr < most else 0
 
 
 def general_cache(size, dma):
     if unlikely(size > (SIZE_STEPS - 1) * 32):
         return cython.NULL
-    return size_caches[(size + 31) >> 5][dma]
+    index: u64 = size_caches[(size + 31) >> 5][dma]
+    return caches + index if index != 0 else cython.NULL
 
 
 def kmalloc_slowpath(size, gfp, site):
@@ -201,7 +202,7 @@ def kmalloc_slowpath(size, gfp, site):
 
 
 def kmem_cache_alloc_inside(c, gfp, site):
-    address: u64 = pop_object(c, site)
+    address: u64 = pop_object(c.index, site)
     if likely(address != 0):
         return address
     return alloc_slowpath(c, gfp, site)

@@ -201,7 +201,7 @@ def free_kernel_object(address, what, site):
     nr: u64 = (address - direct_start - s.s_mem) // c.objsize
     t: u64 = truths[s.truth + nr]
     if t & OBJECT_KIND == OBJECT_KERNEL and t >> OBJECT_PID_SHIFT == what:
-        free_object(s, nr, t, site)
+        free_object(s, address - direct_start, s.truth + nr, t, site)
 
 
 def init_slab(c, p, offset, management):

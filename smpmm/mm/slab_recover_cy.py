@@ -195,7 +195,7 @@ def free_orphans(pfn, slot):
             continue
         address = direct_start + s.s_mem + cython.cast(u64, nr) * s.objsize
         if t & OBJECT_KIND == OBJECT_ALLOC or not is_used(address, t):
-            free_object(s, nr, t, slab_global.site_cache)
+            free_object(s, address - direct_start, s.truth + nr, t, slab_global.site_cache)
 
 
 def is_orphan(truth, slot):

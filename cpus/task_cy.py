@@ -76,6 +76,16 @@ if (
     raise ImportError("event_cy.TASK_PID_WORD is not the place of task_struct.pid")
 
 
+def struct_bytes() -> dict:
+    """Return the sizes of the structs that lie in drivers' memory, by name."""
+    return {
+        "wait_queue_head_t": cython.sizeof(wait_queue_head),
+        "semaphore": cython.sizeof(semaphore),
+        "rw_semaphore": cython.sizeof(rw_semaphore),
+        "completion": cython.sizeof(completion),
+    }
+
+
 def regions(config: object) -> dict:
     """Return the regions of the segment that this module needs, name → bytes."""
     return {

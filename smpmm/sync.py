@@ -20,8 +20,8 @@ _BYTES = {
     "spinlock_t": 24,
     "rwlock_t": 40,
     "wait_queue_head_t": 40,
-    "semaphore": 80,
-    "rw_semaphore": 80,
+    "semaphore": 72,
+    "rw_semaphore": 72,
     "completion": 56,
     "tasklet_struct": 32,
 }

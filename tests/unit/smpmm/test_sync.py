@@ -93,3 +93,11 @@ def test_native_sizes_and_fields_of_deferred_work():
     assert timer.expires == 2**40 and timer.data == timer
     assert timer_list.__offsets__["function"] == tq_struct.__offsets__["routine"] == 24
     assert sizeof(timer_list) == sizeof(tq_struct) == 40
+
+
+def test_sleeping_locks_have_the_size_that_the_kernel_compiled():
+    from cpus import task_cy
+    from smpmm import sync
+
+    for name, nr_bytes in task_cy.struct_bytes().items():
+        assert sizeof(getattr(sync, name)) == nr_bytes, name

@@ -41,6 +41,7 @@ class Load:
         machine.start_synthetic(IRQ, 1000)
         self.control = machine.run(kill_load.set_up, self.nr_cpus)
         self.dead: set[int] = set()  # numbers of CPUs
+        self.killed: set[int] = set()  # host pids of handlers and devices
         self.nr_killed = 0
         self.tasks: list[tuple[int, Task]] = []
         self.readers: list[Task] = []
@@ -76,8 +77,10 @@ class Load:
     def kill_named(self, name: str) -> bool:
         """Kill a handler or a device by its name; false when there is none now."""
         for process in self.monitor.children():
-            if process.name() == name:
+            # A killed one may be there still: the host has not come to it yet.
+            if process.pid not in self.killed and name_of(process) == name:
                 os.kill(process.pid, signal.SIGKILL)
+                self.killed.add(process.pid)
                 self.nr_killed += 1
                 return True
         return False
@@ -107,6 +110,13 @@ class Load:
         machine.check()
         machine.rmmod("scull")
         machine.check()
+
+
+def name_of(process: psutil.Process) -> str:
+    try:
+        return process.name()
+    except psutil.NoSuchProcess:
+        return ""
 
 
 def powered_off(machine: Machine) -> list[str]:

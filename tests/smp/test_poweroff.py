@@ -11,6 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from cpus.errors import MachineError
 from smpmm.machine import Machine
 
 DEADLINE_S = 20
@@ -77,12 +78,19 @@ SCRIPT = """
         ("pass", None),
         ("os._exit(0)", None),
         ("raise SystemExit(3)", None),
+        ("raise RuntimeError('of the user')", None),
+        ("time.sleep(600)", signal.SIGINT),
+        ("import threading; threading.Thread(target=sys.exit).start()", None),
+        ("with machine: raise KeyboardInterrupt", None),
+        ("os.fork() or os.read(0, 1)", None),  # a child has the machine's socket, and lives on
     ],
 )
 def test_nothing_survives_the_users_program(end: str, how: signal.Signals | None):
     program = subprocess.Popen(
         [sys.executable, "-c", textwrap.dedent(SCRIPT).format(end=end)],
+        stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
         text=True,
     )
     *pids, directory = program.stdout.readline().split()
@@ -93,6 +101,7 @@ def test_nothing_survives_the_users_program(end: str, how: signal.Signals | None
     program.stdout.close()
     assert wait_for(lambda: all(gone(int(pid)) for pid in pids))
     assert wait_for(lambda: not os.path.exists(directory))
+    program.stdin.close()
 
 
 def test_cpus_end_with_a_killed_monitor():
@@ -103,3 +112,14 @@ def test_cpus_end_with_a_killed_monitor():
     assert wait_for(lambda: all(gone(p.pid) for p in everyone[1:]))
     machine.close()
     assert not os.path.exists(directory)
+
+
+def test_what_waits_for_a_killed_monitor_says_that_it_is_gone():
+    machine = Machine(cpus=2, mem="4M")
+    task = machine.spawn(lambda: [None for _ in iter(int, 1)])
+    os.kill(machine._process.pid, signal.SIGKILL)
+    with pytest.raises(MachineError, match="ended"):
+        task.result(DEADLINE_S)
+    with pytest.raises(MachineError, match="ended"):
+        machine.run(lambda: 1)
+    machine.close()

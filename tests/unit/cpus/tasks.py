@@ -52,5 +52,3 @@ class Tasks:
     def asleep(self) -> list[int]:
         """Return the pids of the tasks that sleep."""
         return sorted(t["pid"] for t in task_cy.all_tasks() if t["state"] in (1, 2))
-
-

@@ -31,7 +31,7 @@ from smpmm.syscall import system_call
 ERESTARTSYS = 512
 ERESTARTNOHAND = 514
 BUFFER_BYTES = io.DEFAULT_BUFFER_SIZE
-READALL_BYTES = 1 << 18
+READALL_BYTES = 1 << 16
 O_ACCMODE = os.O_ACCMODE
 
 
@@ -138,13 +138,14 @@ def sys_read(handle: tuple[int, int], count: int, whole: bool = False) -> bytes:
 def sys_readall(handle: tuple[int, int]) -> bytes:
     """Read from the position to the end."""
     file = file_of(handle)
-    parts = []
-    while True:
-        buffer = bytearray(READALL_BYTES)
-        done = read_file(file, buffer, True)
-        parts.append(bytes(memoryview(buffer)[:done]))
-        if done < READALL_BYTES:
-            return b"".join(parts)
+    # One buffer for all: fresh host memory costs more than the copy into it.
+    buffer = bytearray(READALL_BYTES)
+    with memoryview(buffer) as view, io.BytesIO() as data:
+        while True:
+            done = read_file(file, view, True)
+            data.write(view[:done])
+            if done < READALL_BYTES:
+                return data.getvalue()
 
 
 @system_call("read")

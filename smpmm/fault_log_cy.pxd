@@ -11,7 +11,7 @@ cdef enum:
     # fault_record.ended
     ENDED_NOT = 0
     ENDED_CALL = 1               # the system call returned `result` or raised `error`
-    ENDED_TASK = 2               # a call of the task's own: the task ended by `error`, or returned
+    ENDED_TASK = 2               # a call of the task's own; it raised `error` or returned
 
 cdef public struct fault_record:
     u64 seq                      # number + 1 when whole

@@ -39,7 +39,7 @@ def low_bits(value):
 
 
 def atomic_read(v: object) -> int:
-    """Return the value."""
+    """Return the value. Any context."""
     address: u64 = address_of(v)
     value: s32 = 0
     enter()
@@ -53,7 +53,7 @@ def atomic_read(v: object) -> int:
 
 
 def atomic_set(v: object, i: object) -> None:
-    """Set the value."""
+    """Set the value. Any context."""
     address: u64 = address_of(v)
     value: u32 = low_bits(i)
     enter()
@@ -66,62 +66,62 @@ def atomic_set(v: object, i: object) -> None:
 
 
 def atomic_add(i: object, v: object) -> None:
-    """Add `i`."""
+    """Add `i`. Any context."""
     add_to(v, low_bits(i), b"atomic_add")
 
 
 def atomic_sub(i: object, v: object) -> None:
-    """Subtract `i`."""
+    """Subtract `i`. Any context."""
     add_to(v, 0 - low_bits(i), b"atomic_sub")
 
 
 def atomic_inc(v: object) -> None:
-    """Add 1."""
+    """Add 1. Any context."""
     add_to(v, 1, b"atomic_inc")
 
 
 def atomic_dec(v: object) -> None:
-    """Subtract 1."""
+    """Subtract 1. Any context."""
     add_to(v, 0xFFFFFFFF, b"atomic_dec")
 
 
 def atomic_add_return(i: object, v: object) -> int:
-    """Add `i` and return the new value."""
+    """Add `i` and return the new value. Any context."""
     return add_to(v, low_bits(i), b"atomic_add_return")
 
 
 def atomic_sub_return(i: object, v: object) -> int:
-    """Subtract `i` and return the new value."""
+    """Subtract `i` and return the new value. Any context."""
     return add_to(v, 0 - low_bits(i), b"atomic_sub_return")
 
 
 def atomic_inc_return(v: object) -> int:
-    """Add 1 and return the new value."""
+    """Add 1 and return the new value. Any context."""
     return add_to(v, 1, b"atomic_inc_return")
 
 
 def atomic_dec_return(v: object) -> int:
-    """Subtract 1 and return the new value."""
+    """Subtract 1 and return the new value. Any context."""
     return add_to(v, 0xFFFFFFFF, b"atomic_dec_return")
 
 
 def atomic_inc_and_test(v: object) -> bool:
-    """Add 1; whether the new value is 0."""
+    """Add 1; whether the new value is 0. Any context."""
     return add_to(v, 1, b"atomic_inc_and_test") == 0
 
 
 def atomic_dec_and_test(v: object) -> bool:
-    """Subtract 1; whether the new value is 0."""
+    """Subtract 1; whether the new value is 0. Any context."""
     return add_to(v, 0xFFFFFFFF, b"atomic_dec_and_test") == 0
 
 
 def atomic_sub_and_test(i: object, v: object) -> bool:
-    """Subtract `i`; whether the new value is 0."""
+    """Subtract `i`; whether the new value is 0. Any context."""
     return add_to(v, 0 - low_bits(i), b"atomic_sub_and_test") == 0
 
 
 def atomic_add_negative(i: object, v: object) -> bool:
-    """Add `i`; whether the new value is negative."""
+    """Add `i`; whether the new value is negative. Any context."""
     return add_to(v, low_bits(i), b"atomic_add_negative") < 0
 
 
@@ -161,27 +161,30 @@ def cmpxchg(address: object, old: object, new: object, nr_bytes: cython.uint = 0
 
 
 def mb() -> None:
-    """Order all memory accesses before against all behind."""
+    """Order all memory accesses before against all behind. Any context."""
     enter()
     memory_fence()
     leave()
 
 
 def rmb() -> None:
-    """Order the readings before against those behind."""
+    """Order the readings before against those behind. Any context."""
     enter()
     memory_fence()
     leave()
 
 
 def wmb() -> None:
-    """Order the writings before against those behind."""
+    """Order the writings before against those behind. Any context."""
     enter()
     memory_fence()
     leave()
 
 
 def barrier() -> None:
-    """Keep the compiler from moving accesses: a call of its own does that anyway."""
+    """Keep the compiler from moving accesses: a call of its own does that anyway.
+
+    Any context.
+    """
     enter()
     leave()

@@ -42,37 +42,37 @@ def bit_operation(nr, address, operation, call):
 
 
 def set_bit(nr: cython.longlong, address: object) -> None:
-    """Set bit `nr` of the bitmap at `address`."""
+    """Set bit `nr` of the bitmap at `address`. Any context."""
     bit_operation(nr, address, SET_BIT, b"set_bit")
 
 
 def clear_bit(nr: cython.longlong, address: object) -> None:
-    """Clear bit `nr` of the bitmap at `address`."""
+    """Clear bit `nr` of the bitmap at `address`. Any context."""
     bit_operation(nr, address, CLEAR_BIT, b"clear_bit")
 
 
 def change_bit(nr: cython.longlong, address: object) -> None:
-    """Turn bit `nr` of the bitmap at `address` over."""
+    """Turn bit `nr` of the bitmap at `address` over. Any context."""
     bit_operation(nr, address, CHANGE_BIT, b"change_bit")
 
 
 def test_bit(nr: cython.longlong, address: object) -> bool:
-    """Return whether bit `nr` of the bitmap at `address` is set."""
+    """Return whether bit `nr` of the bitmap at `address` is set. Any context."""
     return bit_operation(nr, address, TEST_BIT, b"test_bit")
 
 
 def test_and_set_bit(nr: cython.longlong, address: object) -> bool:
-    """Set a bit; returns whether it was set."""
+    """Set a bit; returns whether it was set. Any context."""
     return bit_operation(nr, address, SET_BIT, b"test_and_set_bit")
 
 
 def test_and_clear_bit(nr: cython.longlong, address: object) -> bool:
-    """Clear a bit; returns whether it was set."""
+    """Clear a bit; returns whether it was set. Any context."""
     return bit_operation(nr, address, CLEAR_BIT, b"test_and_clear_bit")
 
 
 def test_and_change_bit(nr: cython.longlong, address: object) -> bool:
-    """Turn a bit over; returns whether it was set."""
+    """Turn a bit over; returns whether it was set. Any context."""
     return bit_operation(nr, address, CHANGE_BIT, b"test_and_change_bit")
 
 

@@ -27,14 +27,14 @@ def local_irq_disable() -> None:
 
 
 def local_irq_enable() -> None:
-    """Turn interrupts on; what is pending is taken before anything else."""
+    """Turn interrupts on; what is pending is taken before anything else. Any context."""
     enter()
     irq_restore(0)
     leave()
 
 
 def local_irq_save() -> int:
-    """Turn interrupts off and return the old flag for `local_irq_restore`."""
+    """Turn interrupts off and return the old flag for `local_irq_restore`. Any context."""
     enter()
     flags: cython.ulonglong = this_cpu.irqs_off
     this_cpu.irqs_off = 1
@@ -51,7 +51,7 @@ def local_save_flags() -> int:
 
 
 def local_irq_restore(flags: cython.ulonglong) -> None:
-    """Put the interrupt flag back to what `local_irq_save` returned."""
+    """Put the interrupt flag back to what `local_irq_save` returned. Any context."""
     enter()
     irq_restore(1 if flags else 0)
     leave()
@@ -75,14 +75,14 @@ def local_bh_enable() -> None:
 
 
 def preempt_disable() -> None:
-    """Keep the running task on this CPU; nests."""
+    """Keep the running task on this CPU; nests. Any context."""
     enter()
     this_cpu.preempt_count += PREEMPT_OFFSET
     leave()
 
 
 def preempt_enable() -> None:
-    """Undo one `preempt_disable`."""
+    """Undo one `preempt_disable`. Any context."""
     enter()
     if this_cpu.preempt_count & 0xFF:
         this_cpu.preempt_count -= PREEMPT_OFFSET
@@ -106,7 +106,7 @@ def in_interrupt() -> bool:
 
 
 def in_irq() -> bool:
-    """Return whether this is a hardirq."""
+    """Return whether this is a hardirq. Any context."""
     enter()
     count: cython.ulonglong = this_cpu.preempt_count
     leave()
@@ -122,7 +122,10 @@ def in_softirq() -> bool:
 
 
 def in_atomic() -> bool:
-    """Return whether this context must not sleep by its count (irqs_disabled is separate)."""
+    """Return whether this context must not sleep by its count (irqs_disabled is separate).
+
+    Any context.
+    """
     enter()
     count: cython.ulonglong = this_cpu.preempt_count
     leave()
@@ -130,7 +133,7 @@ def in_atomic() -> bool:
 
 
 def irqs_disabled() -> bool:
-    """Return whether interrupts are off on this CPU."""
+    """Return whether interrupts are off on this CPU. Any context."""
     enter()
     off: cython.ulonglong = this_cpu.irqs_off
     leave()
@@ -138,13 +141,16 @@ def irqs_disabled() -> bool:
 
 
 def might_sleep() -> None:
-    """Report when this context must not sleep: the head of everything that may."""
+    """Report when this context must not sleep: the head of everything that may.
+
+    Called where the code may sleep.
+    """
     enter_sleeping(b"might_sleep")
     leave()
 
 
 def smp_processor_id() -> int:
-    """Return the number of the CPU that runs this context."""
+    """Return the number of the CPU that runs this context. Any context."""
     enter()
     number: cython.ulonglong = this_cpu.number
     leave()

@@ -80,7 +80,7 @@ def splice(list, head, fault):
 
 
 def INIT_LIST_HEAD(head: object) -> None:
-    """Make an empty list."""
+    """Make an empty list. Any context."""
     at: u64 = address_of(head)
     fault: u64 = 0
     enter()
@@ -111,17 +111,17 @@ def add_link(new, head, tail, call):
 
 
 def list_add(new: object, head: object) -> None:
-    """Put a link behind `head`: a stack."""
+    """Put a link behind `head`: a stack. Any context."""
     add_link(new, head, False, b"list_add")
 
 
 def list_add_tail(new: object, head: object) -> None:
-    """Put a link before `head`: a queue."""
+    """Put a link before `head`: a queue. Any context."""
     add_link(new, head, True, b"list_add_tail")
 
 
 def list_del(link: object) -> None:
-    """Take a link out of its list; it keeps its pointers."""
+    """Take a link out of its list; it keeps its pointers. Any context."""
     at: u64 = address_of(link)
     fault: u64 = 0
     enter()
@@ -132,7 +132,7 @@ def list_del(link: object) -> None:
 
 
 def list_del_init(link: object) -> None:
-    """Take a link out of its list and make it an empty list."""
+    """Take a link out of its list and make it an empty list. Any context."""
     at: u64 = address_of(link)
     fault: u64 = 0
     enter()
@@ -145,7 +145,7 @@ def list_del_init(link: object) -> None:
 
 
 def list_empty(head: object) -> bool:
-    """Return whether there is nothing in a list."""
+    """Return whether there is nothing in a list. Any context."""
     at: u64 = address_of(head)
     first: u64 = 0
     fault: u64 = 0
@@ -158,7 +158,10 @@ def list_empty(head: object) -> bool:
 
 
 def list_splice(list: object, head: object) -> None:
-    """Put all links of `list` behind `head`; `list` itself must then be initialised again."""
+    """Put all links of `list` behind `head`; `list` itself must then be initialised again.
+
+    Any context.
+    """
     source: u64 = address_of(list)
     at: u64 = address_of(head)
     fault: u64 = 0
@@ -170,7 +173,7 @@ def list_splice(list: object, head: object) -> None:
 
 
 def list_entry(link: object, type: object, member: str) -> object:
-    """Return the struct of class `type` whose field `member` is at `link`."""
+    """Return the struct of class `type` whose field `member` is at `link`. Any context."""
     return type.at(address_of(link) - cython.cast(u64, type.__offsetof__(member)))
 
 
@@ -211,20 +214,23 @@ class ListWalk:
 
 
 def list_for_each(head: object) -> ListWalk:
-    """Yield the address of each link; the one handed out must stay in the list."""
+    """Yield the address of each link; the one handed out must stay in the list.
+
+    Any context.
+    """
     return ListWalk(head, None, None, False)
 
 
 def list_for_each_safe(head: object) -> ListWalk:
-    """Yield the address of each link, which may then be deleted."""
+    """Yield the address of each link, which may then be deleted. Any context."""
     return ListWalk(head, None, None, True)
 
 
 def list_for_each_entry(head: object, type: object, member: str) -> ListWalk:
-    """Yield each struct of class `type` that is linked by its field `member`."""
+    """Yield each struct of class `type` that is linked by its field `member`. Any context."""
     return ListWalk(head, type, member, False)
 
 
 def list_for_each_entry_safe(head: object, type: object, member: str) -> ListWalk:
-    """Yield each struct, which may then be deleted and freed."""
+    """Yield each struct, which may then be deleted and freed. Any context."""
     return ListWalk(head, type, member, True)

@@ -85,7 +85,10 @@ def init_class_name(lock: object, site: cython.uint) -> bytes:
 
 
 def spin_lock_init(lock: object) -> None:
-    """Make a spinlock free; its class is its struct field or the place of this call."""
+    """Make a spinlock free; its class is its struct field or the place of this call.
+
+    Any context.
+    """
     address: cython.ulonglong = address_of(lock)
     name: bytes = init_class_name(lock, call_site())
     enter()
@@ -101,7 +104,10 @@ def spin_lock_init(lock: object) -> None:
 
 
 def rwlock_init_(lock: object) -> None:
-    """Make an rwlock free; its class is its struct field or the place of this call."""
+    """Make an rwlock free; its class is its struct field or the place of this call.
+
+    Any context.
+    """
     address: cython.ulonglong = address_of(lock)
     name: bytes = init_class_name(lock, call_site())
     enter()
@@ -130,7 +136,10 @@ def spin_lock(lock: object) -> None:
 
 
 def spin_lock_irq(lock: object) -> None:
-    """Turn interrupts off and take a spinlock; only where interrupts are known to be on."""
+    """Turn interrupts off and take a spinlock; only where interrupts are known to be on.
+
+    Any context.
+    """
     address: cython.ulonglong = address_of(lock)
     enter()
     at: cython.pointer[spinlock] = spinlock_at(address)
@@ -146,7 +155,10 @@ def spin_lock_irq(lock: object) -> None:
 
 
 def spin_lock_irqsave(lock: object) -> int:
-    """Turn interrupts off and take a spinlock; returns the old flag for the unlock."""
+    """Turn interrupts off and take a spinlock; returns the old flag for the unlock.
+
+    Any context.
+    """
     address: cython.ulonglong = address_of(lock)
     enter()
     at: cython.pointer[spinlock] = spinlock_at(address)
@@ -191,7 +203,7 @@ def spin_trylock(lock: object) -> bool:
 
 
 def spin_is_locked(lock: object) -> bool:
-    """Return whether somebody holds a spinlock."""
+    """Return whether somebody holds a spinlock. Any context."""
     address: cython.ulonglong = address_of(lock)
     enter()
     at: cython.pointer[spinlock] = spinlock_at(address)
@@ -226,7 +238,7 @@ def spin_unlock(lock: object) -> None:
 
 
 def spin_unlock_irq(lock: object) -> None:
-    """Give a spinlock back and turn interrupts on."""
+    """Give a spinlock back and turn interrupts on. By the context that took it."""
     address: cython.ulonglong = address_of(lock)
     enter()
     wrong: cython.int = release(address)
@@ -238,7 +250,7 @@ def spin_unlock_irq(lock: object) -> None:
 
 
 def spin_unlock_irqrestore(lock: object, flags: cython.ulonglong) -> None:
-    """Give a spinlock back and put the interrupt flag back."""
+    """Give a spinlock back and put the interrupt flag back. By the context that took it."""
     address: cython.ulonglong = address_of(lock)
     enter()
     wrong: cython.int = release(address)
@@ -332,17 +344,20 @@ def holds_side(at, write):
 
 
 def read_lock(lock: object) -> None:
-    """Take the read side; recursive, readers go before writers."""
+    """Take the read side; recursive, readers go before writers.
+
+    Any context that cannot interrupt a writer on this CPU.
+    """
     take_side(lock, "read_lock", 0, PLAIN)
 
 
 def read_lock_irq(lock: object) -> None:
-    """Turn interrupts off and take the read side."""
+    """Turn interrupts off and take the read side. Any context."""
     take_side(lock, "read_lock_irq", 0, IRQ)
 
 
 def read_lock_irqsave(lock: object) -> int:
-    """Turn interrupts off, take the read side, return the old flag."""
+    """Turn interrupts off, take the read side, return the old flag. Any context."""
     return take_side(lock, "read_lock_irqsave", 0, IRQ)
 
 
@@ -352,17 +367,17 @@ def read_lock_bh(lock: object) -> None:
 
 
 def write_lock(lock: object) -> None:
-    """Take the write side."""
+    """Take the write side. Any context that cannot interrupt a holder on this CPU."""
     take_side(lock, "write_lock", 1, PLAIN)
 
 
 def write_lock_irq(lock: object) -> None:
-    """Turn interrupts off and take the write side."""
+    """Turn interrupts off and take the write side. Any context."""
     take_side(lock, "write_lock_irq", 1, IRQ)
 
 
 def write_lock_irqsave(lock: object) -> int:
-    """Turn interrupts off, take the write side, return the old flag."""
+    """Turn interrupts off, take the write side, return the old flag. Any context."""
     return take_side(lock, "write_lock_irqsave", 1, IRQ)
 
 
@@ -372,7 +387,7 @@ def write_lock_bh(lock: object) -> None:
 
 
 def write_trylock(lock: object) -> bool:
-    """Take the write side if nobody has either side."""
+    """Take the write side if nobody has either side. Any context."""
     address: cython.ulonglong = address_of(lock)
     enter()
     at: cython.pointer[rwlock] = rwlock_at(address)
@@ -384,17 +399,17 @@ def write_trylock(lock: object) -> bool:
 
 
 def read_unlock(lock: object) -> None:
-    """Give the read side back."""
+    """Give the read side back. By the context that took it."""
     give_side(lock, "read_unlock", 0, PLAIN, 0)
 
 
 def read_unlock_irq(lock: object) -> None:
-    """Give the read side back and turn interrupts on."""
+    """Give the read side back and turn interrupts on. By the context that took it."""
     give_side(lock, "read_unlock_irq", 0, IRQ, 0)
 
 
 def read_unlock_irqrestore(lock: object, flags: cython.ulonglong) -> None:
-    """Give the read side back and put the interrupt flag back."""
+    """Give the read side back and put the interrupt flag back. By the context that took it."""
     give_side(lock, "read_unlock_irqrestore", 0, IRQ, flags != 0)
 
 
@@ -404,17 +419,20 @@ def read_unlock_bh(lock: object) -> None:
 
 
 def write_unlock(lock: object) -> None:
-    """Give the write side back."""
+    """Give the write side back. By the context that took it."""
     give_side(lock, "write_unlock", 1, PLAIN, 0)
 
 
 def write_unlock_irq(lock: object) -> None:
-    """Give the write side back and turn interrupts on."""
+    """Give the write side back and turn interrupts on. By the context that took it."""
     give_side(lock, "write_unlock_irq", 1, IRQ, 0)
 
 
 def write_unlock_irqrestore(lock: object, flags: cython.ulonglong) -> None:
-    """Give the write side back and put the interrupt flag back."""
+    """Give the write side back and put the interrupt flag back.
+
+    By the context that took it.
+    """
     give_side(lock, "write_unlock_irqrestore", 1, IRQ, flags != 0)
 
 

@@ -279,7 +279,10 @@ def up_common(sem):
 
 
 def sema_init(sem: object, count: cython.int) -> None:
-    """Make a semaphore with `count` free; its class is its field or the place of this call."""
+    """Make a semaphore with `count` free; its class is its field or the place of this call.
+
+    Any context.
+    """
     address: u64 = address_of(sem)
     name: bytes = init_class_name(sem, call_site())
     enter()
@@ -296,17 +299,17 @@ def sema_init(sem: object, count: cython.int) -> None:
 
 
 def init_MUTEX(sem: object) -> None:
-    """Make a semaphore that one task may hold."""
+    """Make a semaphore that one task may hold. Any context."""
     sema_init(sem, 1)
 
 
 def init_MUTEX_LOCKED(sem: object) -> None:
-    """Make a semaphore that is taken already."""
+    """Make a semaphore that is taken already. Any context."""
     sema_init(sem, 0)
 
 
 def down(sem: object) -> None:
-    """Take a semaphore; sleeps until it can."""
+    """Take a semaphore; sleeps until it can. May sleep."""
     address: u64 = address_of(sem)
     enter_sleeping(b"down")
     s: cython.pointer[semaphore] = semaphore_at(address)
@@ -491,7 +494,7 @@ def up_write_common(sem):
 
 
 def init_rwsem(sem: object) -> None:
-    """Make an rw semaphore that nobody holds."""
+    """Make an rw semaphore that nobody holds. Any context."""
     address: u64 = address_of(sem)
     name: bytes = init_class_name(sem, call_site())
     enter()
@@ -512,7 +515,7 @@ def init_rwsem(sem: object) -> None:
 
 
 def down_read(sem: object) -> None:
-    """Take the read side; sleeps while somebody writes or waits to."""
+    """Take the read side; sleeps while somebody writes or waits to. May sleep."""
     address: u64 = address_of(sem)
     enter_sleeping(b"down_read")
     s: cython.pointer[rw_semaphore] = rwsem_at(address)
@@ -525,7 +528,7 @@ def down_read(sem: object) -> None:
 
 
 def down_write(sem: object) -> None:
-    """Take the write side; sleeps until nobody else has either."""
+    """Take the write side; sleeps until nobody else has either. May sleep."""
     address: u64 = address_of(sem)
     enter_sleeping(b"down_write")
     s: cython.pointer[rw_semaphore] = rwsem_at(address)

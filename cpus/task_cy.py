@@ -673,7 +673,10 @@ def all_tasks() -> list:
 
 
 def current() -> object:
-    """Return the running task; None in an interrupt's process or when the CPU is idle."""
+    """Return the running task; None in an interrupt's process or when the CPU is idle.
+
+    Any context.
+    """
     enter()
     task: cython.pointer[task_struct] = current_task()
     address: u64 = 0 if task == cython.NULL else task.address
@@ -691,7 +694,10 @@ def describe_current() -> tuple:
 
 
 def set_current_state(state: cython.ulonglong) -> None:
-    """Write the running task's state, before it looks at its condition and schedules."""
+    """Write the running task's state, before it looks at its condition and schedules.
+
+    Task context.
+    """
     enter()
     task: cython.pointer[task_struct] = current_task()
     if task != cython.NULL:
@@ -700,7 +706,7 @@ def set_current_state(state: cython.ulonglong) -> None:
 
 
 def signal_pending(task: object = None) -> bool:
-    """Return whether a signal waits for the running task, or for `task`."""
+    """Return whether a signal waits for the running task, or for `task`. Any context."""
     address: u64 = 0 if task is None else int(task)
     enter()
     t: cython.pointer[task_struct] = (

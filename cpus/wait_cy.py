@@ -199,12 +199,18 @@ def wait_common(
 
 
 def wait_event(queue: object, condition: object) -> None:
-    """Sleep until `condition()` is true; it is looked at after each wake-up of the queue."""
+    """Sleep until `condition()` is true; it is looked at after each wake-up of the queue.
+
+    May sleep.
+    """
     wait_common(b"wait_event", address_of(queue), condition, TASK_UNINTERRUPTIBLE, -1)
 
 
 def wait_event_interruptible(queue: object, condition: object) -> int:
-    """Sleep until `condition()` is true: 0, or -ERESTARTSYS when a signal ended the sleep."""
+    """Sleep until `condition()` is true: 0, or -ERESTARTSYS when a signal ended the sleep.
+
+    May sleep.
+    """
     return wait_common(
         b"wait_event_interruptible", address_of(queue), condition, TASK_INTERRUPTIBLE, -1
     )
@@ -250,22 +256,28 @@ def sleep_common(name: bytes, address: u64, state: u64, ticks: cython.longlong) 
 
 
 def sleep_on(queue: object) -> None:
-    """Sleep until the queue is woken. What happens before the sleep begins is missed."""
+    """Sleep until the queue is woken. What happens before the sleep begins is missed.
+
+    May sleep.
+    """
     sleep_common(b"sleep_on", address_of(queue), TASK_UNINTERRUPTIBLE, -1)
 
 
 def interruptible_sleep_on(queue: object) -> None:
-    """Sleep until the queue is woken or a signal comes."""
+    """Sleep until the queue is woken or a signal comes. May sleep."""
     sleep_common(b"interruptible_sleep_on", address_of(queue), TASK_INTERRUPTIBLE, -1)
 
 
 def sleep_on_timeout(queue: object, ticks: int) -> int:
-    """Sleep until the queue is woken, at most `ticks`; returns the ticks left."""
+    """Sleep until the queue is woken, at most `ticks`; returns the ticks left. May sleep."""
     return sleep_common(b"sleep_on_timeout", address_of(queue), TASK_UNINTERRUPTIBLE, ticks)
 
 
 def interruptible_sleep_on_timeout(queue: object, ticks: int) -> int:
-    """Sleep until a wake-up or a signal, at most `ticks`; returns the ticks left."""
+    """Sleep until a wake-up or a signal, at most `ticks`; returns the ticks left.
+
+    May sleep.
+    """
     return sleep_common(
         b"interruptible_sleep_on_timeout", address_of(queue), TASK_INTERRUPTIBLE, ticks
     )
@@ -330,7 +342,7 @@ def complete_all(done: object) -> None:
 
 
 def wait_for_completion(done: object) -> None:
-    """Sleep until `complete` was called once for this waiter."""
+    """Sleep until `complete` was called once for this waiter. May sleep."""
     address: u64 = address_of(done)
     task: cython.pointer[task_struct]
     taken: cython.bint = False

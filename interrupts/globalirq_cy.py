@@ -64,7 +64,10 @@ def sti() -> None:
 
 
 def save_flags() -> int:
-    """Return what `restore_flags` puts back: 0 global cli, 1 global sti, 2 off, 3 on here."""
+    """Return what `restore_flags` puts back: 0 global cli, 1 global sti, 2 off, 3 on here.
+
+    Any context.
+    """
     flags: cython.int
     enter()
     flags = 2 + (percpu_cy.this_cpu.irqs_off == 0)
@@ -78,7 +81,7 @@ def save_flags() -> int:
 
 
 def restore_flags(flags: cython.int) -> None:
-    """Put the interrupt state back to what `save_flags` returned."""
+    """Put the interrupt state back to what `save_flags` returned. Any context."""
     if flags == 0:
         cli()
     elif flags == 1:

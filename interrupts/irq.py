@@ -103,7 +103,10 @@ def enable_irq(irq: int) -> None:
 
 
 def synchronize_irq(irq: int | None = None) -> None:
-    """Wait until no handler of a line, or of any line, runs."""
+    """Wait until no handler of a line, or of any line, runs.
+
+    Any context but a handler of the line.
+    """
     for line in range(irq_cy.NR_LINES) if irq is None else (irq,):
         irq_cy.synchronize_line(line)
 

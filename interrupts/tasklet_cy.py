@@ -109,7 +109,7 @@ def tasklet_schedule(t: object) -> None:
 
 
 def tasklet_hi_schedule(t: object) -> None:
-    """The same, before all ordinary tasklets."""
+    """The same, before all ordinary tasklets. Any context."""
     address: u64 = address_of(t)
     p: cython.pointer[tasklet_struct]
     enter()

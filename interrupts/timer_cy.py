@@ -168,7 +168,10 @@ def change(timer: object, call: str, move: cython.bint, expires: cython.ulonglon
 
 
 def del_timer(timer: object) -> int:
-    """Take a timer off; returns 1 when it was pending, else 0. Its function may still run."""
+    """Take a timer off; returns 1 when it was pending, else 0. Its function may still run.
+
+    Any context.
+    """
     address: u64 = address_of(timer)
     site: u32 = call_site()
     t: cython.pointer[timer_list]

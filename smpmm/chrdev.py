@@ -41,7 +41,10 @@ def _owner(fops: int) -> int:
 
 
 def unregister_chrdev(major: int, name: str) -> int:
-    """Take a driver's major away: 0, or -EINVAL when it is not registered by that name."""
+    """Take a driver's major away: 0, or -EINVAL when it is not registered by that name.
+
+    Task context.
+    """
     percpu_cy.preemption_point()
     if not 0 <= major < MAX_CHRDEV or not registry_cy.release_chrdev(major, name):
         return -errno.EINVAL

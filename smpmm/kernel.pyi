@@ -361,7 +361,7 @@ tq_immediate: int
 tq_timer: int
 
 def INIT_LIST_HEAD(head: Address) -> None:
-    """Make an empty list."""
+    """Make an empty list. Any context."""
 def __free_page(page_: Address) -> None:
     """Drop a reference to a page; the last one frees it. Any context."""
 def __free_pages(page_: Address, order: int) -> None:
@@ -385,39 +385,39 @@ def alloc_page(gfp_mask: int) -> Any:
 def alloc_pages(gfp_mask: int, order: int) -> Any:
     """Allocate 2**order contiguous pages of the zones of the mask; a handle or None."""
 def atomic_add(i: Address, v: Address) -> None:
-    """Add `i`."""
+    """Add `i`. Any context."""
 def atomic_add_negative(i: Address, v: Address) -> bool:
-    """Add `i`; whether the new value is negative."""
+    """Add `i`; whether the new value is negative. Any context."""
 def atomic_add_return(i: Address, v: Address) -> int:
-    """Add `i` and return the new value."""
+    """Add `i` and return the new value. Any context."""
 def atomic_dec(v: Address) -> None:
-    """Subtract 1."""
+    """Subtract 1. Any context."""
 def atomic_dec_and_test(v: Address) -> bool:
-    """Subtract 1; whether the new value is 0."""
+    """Subtract 1; whether the new value is 0. Any context."""
 def atomic_dec_return(v: Address) -> int:
-    """Subtract 1 and return the new value."""
+    """Subtract 1 and return the new value. Any context."""
 def atomic_inc(v: Address) -> None:
-    """Add 1."""
+    """Add 1. Any context."""
 def atomic_inc_and_test(v: Address) -> bool:
-    """Add 1; whether the new value is 0."""
+    """Add 1; whether the new value is 0. Any context."""
 def atomic_inc_return(v: Address) -> int:
-    """Add 1 and return the new value."""
+    """Add 1 and return the new value. Any context."""
 def atomic_read(v: Address) -> int:
-    """Return the value."""
+    """Return the value. Any context."""
 def atomic_set(v: Address, i: Address) -> None:
-    """Set the value."""
+    """Set the value. Any context."""
 def atomic_sub(i: Address, v: Address) -> None:
-    """Subtract `i`."""
+    """Subtract `i`. Any context."""
 def atomic_sub_and_test(i: Address, v: Address) -> bool:
-    """Subtract `i`; whether the new value is 0."""
+    """Subtract `i`; whether the new value is 0. Any context."""
 def atomic_sub_return(i: Address, v: Address) -> int:
-    """Subtract `i` and return the new value."""
+    """Subtract `i` and return the new value. Any context."""
 def barrier() -> None:
     """Keep the compiler from moving accesses: a call of its own does that anyway."""
 def change_bit(nr: int, address: Address) -> None:
-    """Turn bit `nr` of the bitmap at `address` over."""
+    """Turn bit `nr` of the bitmap at `address` over. Any context."""
 def clear_bit(nr: int, address: Address) -> None:
-    """Clear bit `nr` of the bitmap at `address`."""
+    """Clear bit `nr` of the bitmap at `address`. Any context."""
 def clear_user(to: Address, n: int) -> int:
     """Zero `n` bytes of user memory; returns the bytes not zeroed. May sleep."""
 def cli() -> None:
@@ -435,15 +435,15 @@ def del_timer(timer: Address) -> int:
 def del_timer_sync(timer: Address) -> int:
     """The same, and wait until its function does not run; not from that function."""
 def down(sem: Address) -> None:
-    """Take a semaphore; sleeps until it can."""
+    """Take a semaphore; sleeps until it can. May sleep."""
 def down_interruptible(sem: Address) -> int:
     """Take a semaphore: 0, or -EINTR when a signal ended the sleep. May sleep."""
 def down_read(sem: Address) -> None:
-    """Take the read side; sleeps while somebody writes or waits to."""
+    """Take the read side; sleeps while somebody writes or waits to. May sleep."""
 def down_trylock(sem: Address) -> int:
     """Take a semaphore if that needs no sleep: 0 taken, 1 not. Any context."""
 def down_write(sem: Address) -> None:
-    """Take the write side; sleeps until nobody else has either."""
+    """Take the write side; sleeps until nobody else has either. May sleep."""
 def free_bootmem(*args: Any) -> Any: ...
 def free_page(addr: Address) -> None:
     """Free one page by its kernel address; 0 is ignored. Any context."""
@@ -460,35 +460,35 @@ def get_user(address: Address, type: type[Scalar] = ...) -> tuple:
 def get_zeroed_page(gfp_mask: int) -> int:
     """Allocate one page filled with zeroes; its kernel address, 0 on failure."""
 def high_memory() -> int:
-    """Return the kernel address of the end of direct-mapped memory."""
+    """Return the kernel address of the end of direct-mapped memory. Any context."""
 def in_atomic() -> bool:
     """Return whether this context must not sleep by its count (irqs_disabled is separate)."""
 def in_interrupt() -> bool:
     """Return whether this is a hardirq or softirq, or bottom halves are off."""
 def in_irq() -> bool:
-    """Return whether this is a hardirq."""
+    """Return whether this is a hardirq. Any context."""
 def in_softirq() -> bool:
     """Return whether this is a softirq, or bottom halves are off."""
 def init_MUTEX(sem: Address) -> None:
-    """Make a semaphore that one task may hold."""
+    """Make a semaphore that one task may hold. Any context."""
 def init_MUTEX_LOCKED(sem: Address) -> None:
-    """Make a semaphore that is taken already."""
+    """Make a semaphore that is taken already. Any context."""
 def init_completion(done: Address) -> None:
     """Make a completion that is not done. Any context."""
 def init_rwsem(sem: Address) -> None:
-    """Make an rw semaphore that nobody holds."""
+    """Make an rw semaphore that nobody holds. Any context."""
 def init_timer(timer: Address) -> None:
     """Prepare a timer; `expires`, `function` and `data` are its user's. Any context."""
 def init_waitqueue_head(queue: Address) -> None:
     """Make an empty wait queue. Any context."""
 def interruptible_sleep_on(queue: Address) -> None:
-    """Sleep until the queue is woken or a signal comes."""
+    """Sleep until the queue is woken or a signal comes. May sleep."""
 def interruptible_sleep_on_timeout(queue: Address, ticks: int) -> int:
     """Sleep until a wake-up or a signal, at most `ticks`; returns the ticks left."""
 def ioremap(*args: Any) -> Any: ...
 def iounmap(*args: Any) -> Any: ...
 def irqs_disabled() -> bool:
-    """Return whether interrupts are off on this CPU."""
+    """Return whether interrupts are off on this CPU. Any context."""
 def jiffies() -> int:
     """Return the ticks since boot, a 32-bit number; any context."""
 def kfree(address: Address) -> None:
@@ -524,25 +524,25 @@ def kunmap(page_: Address) -> None:
 def kunmap_atomic(kvaddr: Address, type: int) -> None:
     """Free the slot that kmap_atomic used; a direct address is ignored. Any context."""
 def list_add(new: Address, head: Address) -> None:
-    """Put a link behind `head`: a stack."""
+    """Put a link behind `head`: a stack. Any context."""
 def list_add_tail(new: Address, head: Address) -> None:
-    """Put a link before `head`: a queue."""
+    """Put a link before `head`: a queue. Any context."""
 def list_del(link: Address) -> None:
-    """Take a link out of its list; it keeps its pointers."""
+    """Take a link out of its list; it keeps its pointers. Any context."""
 def list_del_init(link: Address) -> None:
-    """Take a link out of its list and make it an empty list."""
+    """Take a link out of its list and make it an empty list. Any context."""
 def list_empty(head: Address) -> bool:
-    """Return whether there is nothing in a list."""
+    """Return whether there is nothing in a list. Any context."""
 def list_entry(link: Address, type: Any, member: str) -> Any:
-    """Return the struct of class `type` whose field `member` is at `link`."""
+    """Return the struct of class `type` whose field `member` is at `link`. Any context."""
 def list_for_each(head: Address) -> Any:
     """Yield the address of each link; the one handed out must stay in the list."""
 def list_for_each_entry(head: Address, type: Any, member: str) -> Any:
-    """Yield each struct of class `type` that is linked by its field `member`."""
+    """Yield each struct of class `type` that is linked by its field `member`. Any context."""
 def list_for_each_entry_safe(head: Address, type: Any, member: str) -> Any:
-    """Yield each struct, which may then be deleted and freed."""
+    """Yield each struct, which may then be deleted and freed. Any context."""
 def list_for_each_safe(head: Address) -> Any:
-    """Yield the address of each link, which may then be deleted."""
+    """Yield the address of each link, which may then be deleted. Any context."""
 def list_splice(list: Address, head: Address) -> None:
     """Put all links of `list` behind `head`; `list` itself must then be initialised again."""
 def local_bh_disable() -> None:
@@ -552,25 +552,25 @@ def local_bh_enable() -> None:
 def local_irq_disable() -> None:
     """Turn interrupts off on this CPU; any context, idempotent."""
 def local_irq_enable() -> None:
-    """Turn interrupts on; what is pending is taken before anything else."""
+    """Turn interrupts on; what is pending is taken before anything else. Any context."""
 def local_irq_restore(flags: int) -> None:
-    """Put the interrupt flag back to what `local_irq_save` returned."""
+    """Put the interrupt flag back to what `local_irq_save` returned. Any context."""
 def local_irq_save() -> int:
-    """Turn interrupts off and return the old flag for `local_irq_restore`."""
+    """Turn interrupts off and return the old flag for `local_irq_restore`. Any context."""
 def mark_bh(nr: int) -> None:
     """Have bottom half `nr` run on this CPU, soon; any context."""
 def mb() -> None:
-    """Order all memory accesses before against all behind."""
+    """Order all memory accesses before against all behind. Any context."""
 def mdelay(msecs: int) -> None:
     """Keep this CPU busy for `msecs` milliseconds; any context."""
 def memcmp(a: Address, b: Address, n: int) -> int:
-    """Compare `n` bytes as unsigned: below, equal to or above 0."""
+    """Compare `n` bytes as unsigned: below, equal to or above 0. Any context."""
 def memcpy(to: Address, from_: Address, n: int) -> Any:
-    """Copy `n` bytes; the ranges do not overlap. Returns `to`."""
+    """Copy `n` bytes; the ranges do not overlap. Returns `to`. Any context."""
 def memcpy_fromio(*args: Any) -> Any: ...
 def memcpy_toio(*args: Any) -> Any: ...
 def memmove(to: Address, from_: Address, n: int) -> Any:
-    """Copy `n` bytes; the ranges may overlap. Returns `to`."""
+    """Copy `n` bytes; the ranges may overlap. Returns `to`. Any context."""
 def memset(address: Address, byte: int, n: int) -> Any:
     """Fill `n` bytes at `address` with the low 8 bits of `byte`; returns `address`."""
 def memset_io(*args: Any) -> Any: ...
@@ -583,15 +583,15 @@ def nr_free_pages() -> int:
 def page_address(page_: Address) -> int:
     """Return the kernel address of a page's bytes, 0 for a high page that is not kmapped."""
 def peek(address: Address, n: int) -> bytes:
-    """Return the `n` bytes at `address`."""
+    """Return the `n` bytes at `address`. Any context."""
 def phys_to_virt(phys: Address) -> int:
     """Return the kernel address of a physical one; unchecked arithmetic, as in C."""
 def poke(address: Address, data: Any) -> None:
-    """Store a bytes-like object at `address`."""
+    """Store a bytes-like object at `address`. Any context."""
 def preempt_disable() -> None:
-    """Keep the running task on this CPU; nests."""
+    """Keep the running task on this CPU; nests. Any context."""
 def preempt_enable() -> None:
-    """Undo one `preempt_disable`."""
+    """Undo one `preempt_disable`. Any context."""
 def put_user(value: Any, address: Address, type: type[Scalar] = ...) -> int:
     """Store a scalar to user memory: 0 or -EFAULT. May sleep."""
 def raise_irq(line: int, cpu: Any = ...) -> None:
@@ -601,24 +601,24 @@ def read_lock(lock: Address) -> None:
 def read_lock_bh(lock: Address) -> None:
     """Keep softirqs off and take the read side."""
 def read_lock_irq(lock: Address) -> None:
-    """Turn interrupts off and take the read side."""
+    """Turn interrupts off and take the read side. Any context."""
 def read_lock_irqsave(lock: Address) -> int:
-    """Turn interrupts off, take the read side, return the old flag."""
+    """Turn interrupts off, take the read side, return the old flag. Any context."""
 def read_unlock(lock: Address) -> None:
-    """Give the read side back."""
+    """Give the read side back. By the context that took it."""
 def read_unlock_bh(lock: Address) -> None:
     """Give the read side back and let softirqs in."""
 def read_unlock_irq(lock: Address) -> None:
-    """Give the read side back and turn interrupts on."""
+    """Give the read side back and turn interrupts on. By the context that took it."""
 def read_unlock_irqrestore(lock: Address, flags: int) -> None:
-    """Give the read side back and put the interrupt flag back."""
+    """Give the read side back and put the interrupt flag back. By the context that took it."""
 def readb(*args: Any) -> Any: ...
 def readl(*args: Any) -> Any: ...
 def readw(*args: Any) -> Any: ...
 def restore_flags(flags: int) -> None:
-    """Put the interrupt state back to what `save_flags` returned."""
+    """Put the interrupt state back to what `save_flags` returned. Any context."""
 def rmb() -> None:
-    """Order the readings before against those behind."""
+    """Order the readings before against those behind. Any context."""
 def rwlock_init(lock: Address) -> None:
     """Make an rwlock free; its class is its struct field or the place of this call."""
 def save_flags() -> int:
@@ -630,27 +630,27 @@ def schedule_timeout(ticks: int) -> int:
 def sema_init(sem: Address, count: int) -> None:
     """Make a semaphore with `count` free; its class is its field or the place of this call."""
 def set_bit(nr: int, address: Address) -> None:
-    """Set bit `nr` of the bitmap at `address`."""
+    """Set bit `nr` of the bitmap at `address`. Any context."""
 def set_current_state(state: int) -> None:
     """Write the running task's state, before it looks at its condition and schedules."""
 def signal_pending(task: Address = ...) -> bool:
-    """Return whether a signal waits for the running task, or for `task`."""
+    """Return whether a signal waits for the running task, or for `task`. Any context."""
 def sizeof(thing: Any) -> int:
     """Return the bytes that a type, or what a handle stands for, has in RAM."""
 def sleep_on(queue: Address) -> None:
     """Sleep until the queue is woken. What happens before the sleep begins is missed."""
 def sleep_on_timeout(queue: Address, ticks: int) -> int:
-    """Sleep until the queue is woken, at most `ticks`; returns the ticks left."""
+    """Sleep until the queue is woken, at most `ticks`; returns the ticks left. May sleep."""
 def smp_mb() -> None:
-    """Order all memory accesses before against all behind."""
+    """Order all memory accesses before against all behind. Any context."""
 def smp_processor_id() -> int:
-    """Return the number of the CPU that runs this context."""
+    """Return the number of the CPU that runs this context. Any context."""
 def smp_rmb() -> None:
-    """Order the readings before against those behind."""
+    """Order the readings before against those behind. Any context."""
 def smp_wmb() -> None:
-    """Order the writings before against those behind."""
+    """Order the writings before against those behind. Any context."""
 def spin_is_locked(lock: Address) -> bool:
-    """Return whether somebody holds a spinlock."""
+    """Return whether somebody holds a spinlock. Any context."""
 def spin_lock(lock: Address) -> None:
     """Take a spinlock; any context that cannot interrupt a holder of it on this CPU."""
 def spin_lock_bh(lock: Address) -> None:
@@ -668,9 +668,9 @@ def spin_unlock(lock: Address) -> None:
 def spin_unlock_bh(lock: Address) -> None:
     """Give a spinlock back and let softirqs in; what is pending runs now."""
 def spin_unlock_irq(lock: Address) -> None:
-    """Give a spinlock back and turn interrupts on."""
+    """Give a spinlock back and turn interrupts on. By the context that took it."""
 def spin_unlock_irqrestore(lock: Address, flags: int) -> None:
-    """Give a spinlock back and put the interrupt flag back."""
+    """Give a spinlock back and put the interrupt flag back. By the context that took it."""
 def sti() -> None:
     """Turn interrupts on; from task context also those that `cli` kept off (__global_sti)."""
 def strncpy_from_user(to: Address, from_: Address, n: int) -> int:
@@ -682,7 +682,7 @@ def tasklet_disable_nosync(t: Address) -> None:
 def tasklet_enable(t: Address) -> None:
     """Undo one `tasklet_disable`. Any context."""
 def tasklet_hi_schedule(t: Address) -> None:
-    """The same, before all ordinary tasklets."""
+    """The same, before all ordinary tasklets. Any context."""
 def tasklet_init(t: Address, function: Any, data: Any) -> None:
     """Prepare a tasklet that calls function(data); any context."""
 def tasklet_kill(t: Address) -> None:
@@ -690,13 +690,13 @@ def tasklet_kill(t: Address) -> None:
 def tasklet_schedule(t: Address) -> None:
     """Have a tasklet run once on this CPU, soon, unless that is due already. Any context."""
 def test_and_change_bit(nr: int, address: Address) -> bool:
-    """Turn a bit over; returns whether it was set."""
+    """Turn a bit over; returns whether it was set. Any context."""
 def test_and_clear_bit(nr: int, address: Address) -> bool:
-    """Clear a bit; returns whether it was set."""
+    """Clear a bit; returns whether it was set. Any context."""
 def test_and_set_bit(nr: int, address: Address) -> bool:
-    """Set a bit; returns whether it was set."""
+    """Set a bit; returns whether it was set. Any context."""
 def test_bit(nr: int, address: Address) -> bool:
-    """Return whether bit `nr` of the bitmap at `address` is set."""
+    """Return whether bit `nr` of the bitmap at `address` is set. Any context."""
 def timer_pending(timer: Address) -> int:
     """Return 1 when a timer is pending, else 0; any context."""
 def udelay(usecs: int) -> None:
@@ -718,7 +718,7 @@ def wait_event(queue: Address, condition: Any) -> None:
 def wait_event_interruptible(queue: Address, condition: Any) -> int:
     """Sleep until `condition()` is true: 0, or -ERESTARTSYS when a signal ended the sleep."""
 def wait_for_completion(done: Address) -> None:
-    """Sleep until `complete` was called once for this waiter."""
+    """Sleep until `complete` was called once for this waiter. May sleep."""
 def waitqueue_active(queue: Address) -> bool:
     """Return whether somebody sleeps on a queue, looked at without its lock. Any context."""
 def wake_up(queue: Address) -> None:
@@ -728,23 +728,23 @@ def wake_up_all(queue: Address) -> None:
 def wake_up_interruptible(queue: Address) -> None:
     """Wake as wake_up does, interruptible sleepers only. Any context."""
 def wmb() -> None:
-    """Order the writings before against those behind."""
+    """Order the writings before against those behind. Any context."""
 def write_lock(lock: Address) -> None:
-    """Take the write side."""
+    """Take the write side. Any context that cannot interrupt a holder on this CPU."""
 def write_lock_bh(lock: Address) -> None:
     """Keep softirqs off and take the write side."""
 def write_lock_irq(lock: Address) -> None:
-    """Turn interrupts off and take the write side."""
+    """Turn interrupts off and take the write side. Any context."""
 def write_lock_irqsave(lock: Address) -> int:
-    """Turn interrupts off, take the write side, return the old flag."""
+    """Turn interrupts off, take the write side, return the old flag. Any context."""
 def write_trylock(lock: Address) -> bool:
-    """Take the write side if nobody has either side."""
+    """Take the write side if nobody has either side. Any context."""
 def write_unlock(lock: Address) -> None:
-    """Give the write side back."""
+    """Give the write side back. By the context that took it."""
 def write_unlock_bh(lock: Address) -> None:
     """Give the write side back and let softirqs in."""
 def write_unlock_irq(lock: Address) -> None:
-    """Give the write side back and turn interrupts on."""
+    """Give the write side back and turn interrupts on. By the context that took it."""
 def write_unlock_irqrestore(lock: Address, flags: int) -> None:
     """Give the write side back and put the interrupt flag back."""
 def writeb(*args: Any) -> Any: ...

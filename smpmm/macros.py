@@ -7,13 +7,13 @@ from smpmm import symbols, time_cy
 
 
 def capable(capability: int) -> bool:
-    """Return whether the calling task has a capability: it has them all."""
+    """Return whether the calling task has a capability: it has them all. Any context."""
     percpu_cy.preemption_point()
     return capability >= 0
 
 
 def PAGE_ALIGN(address: int) -> int:
-    """Return `address` rounded up to a whole page."""
+    """Return `address` rounded up to a whole page. Any context."""
     size = symbols.resolve("PAGE_SIZE")
     return (address + size - 1) // size * size
 

@@ -132,7 +132,10 @@ def copy_backward(to, from_, n, fault):
 
 
 def memset(address: object, byte: cython.longlong, n: cython.ulonglong):
-    """Fill `n` bytes at `address` with the low 8 bits of `byte`; returns `address`."""
+    """Fill `n` bytes at `address` with the low 8 bits of `byte`; returns `address`.
+
+    Any context.
+    """
     at: u64 = address_of(address)
     done: u64
     enter()
@@ -144,7 +147,7 @@ def memset(address: object, byte: cython.longlong, n: cython.ulonglong):
 
 
 def memcpy(to: object, from_: object, n: cython.ulonglong):
-    """Copy `n` bytes; the ranges do not overlap. Returns `to`."""
+    """Copy `n` bytes; the ranges do not overlap. Returns `to`. Any context."""
     target: u64 = address_of(to)
     source: u64 = address_of(from_)
     fault: u64 = 0
@@ -158,7 +161,7 @@ def memcpy(to: object, from_: object, n: cython.ulonglong):
 
 
 def memmove(to: object, from_: object, n: cython.ulonglong):
-    """Copy `n` bytes; the ranges may overlap. Returns `to`."""
+    """Copy `n` bytes; the ranges may overlap. Returns `to`. Any context."""
     target: u64 = address_of(to)
     source: u64 = address_of(from_)
     fault: u64 = 0
@@ -196,7 +199,7 @@ def compare(a, b, n, result, fault):
 
 
 def memcmp(a: object, b: object, n: cython.ulonglong) -> int:
-    """Compare `n` bytes as unsigned: below, equal to or above 0."""
+    """Compare `n` bytes as unsigned: below, equal to or above 0. Any context."""
     first: u64 = address_of(a)
     second: u64 = address_of(b)
     result: cython.int = 0
@@ -211,7 +214,7 @@ def memcmp(a: object, b: object, n: cython.ulonglong) -> int:
 
 
 def peek(address: object, n: cython.ulonglong) -> bytes:
-    """Return the `n` bytes at `address`."""
+    """Return the `n` bytes at `address`. Any context."""
     at: u64 = address_of(address)
     # A range that is bigger than all memory faults before it is big.
     data: bytes = PyBytes_FromStringAndSize(cython.NULL, min(n, 1 << 32))
@@ -225,7 +228,7 @@ def peek(address: object, n: cython.ulonglong) -> bytes:
 
 
 def poke(address: object, data: object) -> None:
-    """Store a bytes-like object at `address`."""
+    """Store a bytes-like object at `address`. Any context."""
     at: u64 = address_of(address)
     view: Py_buffer
     done: u64

@@ -95,17 +95,26 @@ def __get_free_pages(gfp_mask: cython.ulonglong, order: cython.ulonglong):
 
 
 def __get_free_page(gfp_mask: cython.ulonglong):
-    """Allocate one page; its kernel address, 0 on failure."""
+    """Allocate one page; its kernel address, 0 on failure.
+
+    May sleep if the mask has __GFP_WAIT.
+    """
     return get_block(gfp_mask, 0, call_site(), b"__get_free_page")
 
 
 def __get_dma_pages(gfp_mask: cython.ulonglong, order: cython.ulonglong):
-    """Allocate 2**order contiguous pages below 16 MiB; their kernel address, 0 on failure."""
+    """Allocate 2**order contiguous pages below 16 MiB; their kernel address, 0 on failure.
+
+    May sleep if the mask has __GFP_WAIT.
+    """
     return get_block(gfp_mask | gfp_dma, order, call_site(), b"__get_dma_pages")
 
 
 def get_zeroed_page(gfp_mask: cython.ulonglong):
-    """Allocate one page filled with zeroes; its kernel address, 0 on failure."""
+    """Allocate one page filled with zeroes; its kernel address, 0 on failure.
+
+    May sleep if the mask has __GFP_WAIT.
+    """
     address: u64 = get_block(gfp_mask, 0, call_site(), b"get_zeroed_page")
     if address != 0:
         enter()
@@ -115,7 +124,10 @@ def get_zeroed_page(gfp_mask: cython.ulonglong):
 
 
 def alloc_pages(gfp_mask: cython.ulonglong, order: cython.ulonglong):
-    """Allocate 2**order contiguous pages of the zones of the mask; a handle or None."""
+    """Allocate 2**order contiguous pages of the zones of the mask; a handle or None.
+
+    May sleep if the mask has __GFP_WAIT.
+    """
     site: u32 = call_site()
     if gfp_mask & gfp_wait:
         enter_sleeping(b"alloc_pages")
@@ -127,7 +139,10 @@ def alloc_pages(gfp_mask: cython.ulonglong, order: cython.ulonglong):
 
 
 def alloc_page(gfp_mask: cython.ulonglong):
-    """Allocate one page of the zones of the mask; a handle or None."""
+    """Allocate one page of the zones of the mask; a handle or None.
+
+    May sleep if the mask has __GFP_WAIT.
+    """
     site: u32 = call_site()
     if gfp_mask & gfp_wait:
         enter_sleeping(b"alloc_page")
@@ -209,7 +224,10 @@ def page_count(page_: object):
 
 
 def page_address(page_: object):
-    """Return the kernel address of a page's bytes, 0 for a high page that is not kmapped."""
+    """Return the kernel address of a page's bytes, 0 for a high page that is not kmapped.
+
+    Any context.
+    """
     p: cython.pointer[page] = page_of(page_)
     address: u64 = 0
     enter()
@@ -224,18 +242,27 @@ def page_address(page_: object):
 
 
 def virt_to_page(addr: object):
-    """Return the page of a direct-mapped address as a handle; None when it has none."""
+    """Return the page of a direct-mapped address as a handle; None when it has none.
+
+    Any context.
+    """
     p: cython.pointer[page] = virt_to_page_checked(address_of(addr))
     return handle_of(p) if p != cython.NULL else None
 
 
 def virt_to_phys(addr: object):
-    """Return the physical address of a direct-mapped one; unchecked arithmetic, as in C."""
+    """Return the physical address of a direct-mapped one; unchecked arithmetic, as in C.
+
+    Any context.
+    """
     return (address_of(addr) - segment_cy.direct_start) & 0xFFFFFFFF
 
 
 def phys_to_virt(phys: object):
-    """Return the kernel address of a physical one; unchecked arithmetic, as in C."""
+    """Return the kernel address of a physical one; unchecked arithmetic, as in C.
+
+    Any context.
+    """
     return (address_of(phys) + segment_cy.direct_start) & 0xFFFFFFFF
 
 
@@ -248,5 +275,5 @@ def nr_free_pages():
 
 
 def high_memory():
-    """Return the kernel address of the end of direct-mapped memory."""
+    """Return the kernel address of the end of direct-mapped memory. Any context."""
     return segment_cy.direct_start + (page_cy.max_low_pfn << PAGE_SHIFT)

@@ -273,7 +273,7 @@ def kmem_cache_reap(gfp_mask: cython.ulonglong) -> None:
     chain.
 
     Sleeps for cache_chain_sem when `gfp_mask` has the WAIT bit; without it the call does
-    nothing when somebody else has that.
+    nothing when somebody else has that. May sleep if the mask has __GFP_WAIT.
     """
     reap(gfp_mask)
 

@@ -105,6 +105,7 @@ class Task:
                 hook(self.at)
             function, args, kwargs = ship.load_call(self.payload)
             self.payload = b""
+            assert scheduler is not None
             scheduler.end_if_killed(self.at)  # killed before it began
             value = function(*args, **kwargs)
             self.check_left()

@@ -83,6 +83,10 @@ static inline void gate_publish(u64 *inside) {
 }
 
 static inline void memory_fence(void) { __atomic_thread_fence(__ATOMIC_SEQ_CST); }
+/* Stores before it are seen before stores behind it; loads before it are made before loads
+ * behind it. Nothing on x86, where only the compiler could change that. */
+static inline void write_fence(void) { __atomic_thread_fence(__ATOMIC_RELEASE); }
+static inline void read_fence(void) { __atomic_thread_fence(__ATOMIC_ACQUIRE); }
 /* Keeps the compiler's order of two plain stores: enough for a commit order that only a killed
  * process's survivors observe (they read it after the kernel reaped the writer). */
 static inline void compiler_barrier(void) { __asm__ __volatile__("" ::: "memory"); }

@@ -38,6 +38,8 @@ cdef extern from "atomic.h" nogil:
 
     void gate_publish(u64 *inside) noexcept
     void memory_fence() noexcept
+    void write_fence() noexcept
+    void read_fence() noexcept
     void compiler_barrier() noexcept
     void cpu_relax() noexcept
     u64 clock_ticks() noexcept

@@ -16,6 +16,9 @@
 static inline void *current_code(void **instruction) {
     PyThreadState *tstate = _PyThreadState_UncheckedGet();
     _PyInterpreterFrame *frame = tstate->cframe->current_frame;
+#if PY_VERSION_HEX >= 0x030C0000
+    while (frame != NULL && frame->owner == FRAME_OWNED_BY_CSTACK) frame = frame->previous;
+#endif
     if (frame == NULL) return NULL;
     *instruction = (void *)frame->prev_instr;
     return frame->f_code;
@@ -30,9 +33,14 @@ static inline void *frame_now(void) {
     return _PyThreadState_UncheckedGet()->cframe->current_frame;
 }
 
-static inline void *frame_code(void *frame, void **instruction) {
-    *instruction = (void *)((_PyInterpreterFrame *)frame)->prev_instr;
-    return ((_PyInterpreterFrame *)frame)->f_code;
+/* NULL for a frame that is the interpreter's own (3.12 has one for each entry from C). */
+static inline void *frame_code(void *frame_, void **instruction) {
+    _PyInterpreterFrame *frame = (_PyInterpreterFrame *)frame_;
+#if PY_VERSION_HEX >= 0x030C0000
+    if (frame->owner == FRAME_OWNED_BY_CSTACK) return NULL;
+#endif
+    *instruction = (void *)frame->prev_instr;
+    return frame->f_code;
 }
 
 static inline void *frame_before(void *frame) {
@@ -90,5 +98,14 @@ static inline const char *code_file(void *code) {
 
 /* The process-local table keys on addresses inside the code object: it must not be freed. */
 static inline void keep_code(void *code) { Py_INCREF((PyObject *)code); }
+
+static int drop_pending(void *code) {
+    Py_DECREF((PyObject *)code);
+    return 0;
+}
+
+/* Give a code object up between two bytecodes of the main thread, not here inside a kernel
+ * call: what it refers to may run Python when it goes. Returns 0 when that is arranged. */
+static inline int drop_code(void *code) { return Py_AddPendingCall(drop_pending, code); }
 
 #endif

@@ -5,7 +5,11 @@
    shared table under a hash of the three; two processes that meet the same line get one
    number.
 
-Names stay readable after their process has died: they lie in the segment.
+Names stay readable after their process has died: they lie in the segment. Whoever meets an
+entry without its names writes them, so one whose maker was killed gets them from the next.
+
+The local table keeps alive the code objects that it knows, at most LOCAL. Functions that are
+shipped again and again are new code objects each time: the newest take the places of others.
 """
 
 import cython
@@ -16,6 +20,7 @@ from cython.cimports.cpus.atomic import (
     atomic64_cmpxchg,
     atomic64_load,
 )
+from cython.cimports.cpus.kill_cy import KILL_SITE_CLAIMED, kill_point
 from cython.cimports.libc.string import memset, strlen, strncpy
 
 
@@ -48,7 +53,7 @@ def stack_sites(out, most):
 def site_at(code, instruction):
     at: u64 = (cython.cast(u64, instruction) >> 1) & (LOCAL - 1)
     _i: cython.int
-    for _i in range(8):
+    for _i in range(LOCAL_TRIES):
         if local_keys[at] == cython.cast(u64, instruction):
             return local_sites[at]
         if local_keys[at] == 0:
@@ -61,11 +66,31 @@ def first_meeting(code: cython.p_void, instruction: cython.p_void, at: u64) -> u
     """Enter a call site in the shared table and remember its number at place `at`."""
     line: u32 = instruction_line(code, instruction)
     number: u32 = enter_site(code_file(code), code_function(code), line)
-    if local_keys[at] == 0:
-        keep_code(code)
+    if local_keys[at] != 0:
+        at = place_of_another(instruction)
+    if remember(code, at):
         local_sites[at] = number
         local_keys[at] = cython.cast(u64, instruction)
     return number
+
+
+def place_of_another(instruction):
+    """Return the place that an instruction takes when all it may be at are taken: in turn."""
+    global nr_replaced
+    nr_replaced += 1
+    at: u64 = cython.cast(u64, instruction) >> 1
+    return (at + nr_replaced % LOCAL_TRIES) & (LOCAL - 1)
+
+
+def remember(code, at):
+    """Make place `at` of the local table keep `code`; false when the old one cannot go now."""
+    old: cython.p_void = local_codes[at]
+    if old != code:
+        if old != cython.NULL and drop_code(old) != 0:
+            return False
+        keep_code(code)
+        local_codes[at] = code
+    return True
 
 
 def hash_text(key: u64, text: cython.p_const_char) -> u64:
@@ -86,7 +111,6 @@ def enter_site(file: cython.p_const_char, function: cython.p_const_char, line: u
     n: u32 = cython.cast(u32, key >> 20) & (NR_SITES - 1)
     _tries: cython.int
     held: u64
-    length: u64
     site: cython.pointer[call_site_entry]
     for _tries in range(NR_SITES):
         if n != 0:
@@ -95,16 +119,23 @@ def enter_site(file: cython.p_const_char, function: cython.p_const_char, line: u
             if held == 0:
                 held = atomic64_cmpxchg(cython.address(site.key), 0, key)
                 if held == 0:
-                    site.line = line
-                    strncpy(site.function, function, 55)
-                    length = strlen(file)
-                    strncpy(site.file, file if length < 120 else file + (length - 119), 119)
-                    atomic32_store_release(cython.address(site.ready), 1)
-                    return n
+                    kill_point(KILL_SITE_CLAIMED)
+                    held = key
             if held == key:
+                if atomic32_load_acquire(cython.address(site.ready)) == 0:
+                    name_site(site, file, function, line)
                 return n
         n = (n + 1) & (NR_SITES - 1)
     return 0
+
+
+def name_site(site, file, function, line):
+    """Write the names of an entry. Several may do so at once: they write the same bytes."""
+    length: u64 = strlen(file)
+    site.line = line
+    strncpy(site.function, function, 55)
+    strncpy(site.file, file if length < 120 else file + (length - 119), 119)
+    atomic32_store_release(cython.address(site.ready), 1)
 
 
 def site_named(file: str, function: str, line: int = 0) -> int:

@@ -6,6 +6,12 @@ cdef enum:
     NR_EVENTS = 8192       # records per CPU
     NR_LOG_LINES = 4096
     LOG_TEXT = 216
+    LOG_PARTS = 32         # records that one text may have; the rest is a text of its own
+    LOG_NUMBER = 31        # log_line.seq: the number + 1 stands from this bit on
+    LOG_WRITER = 0x7fffffff    # below it: the owner word of who writes the record, 0 = whole
+    LOG_NOBODY = 0x7fffffff    # a writer without a slot: never taken for dead
+    LOG_GOES_ON = 1        # log_line.more: the next record continues this text
+    LOG_CONTINUES = 2      # this record continues the one before
 
     EVENT_CONTENTION = 1   # a: lock, b: wait ns, c: holder's site << 32 | class
     # an injected failure; a: 0 failslab, 1 fail_page_alloc; b: size; c: nth asking
@@ -35,13 +41,13 @@ cdef public struct event_record:   # 48 bytes
     u32 seq               # low bits of the record's number + 1: 0 = being written
 
 cdef public struct log_line:       # 256 bytes
-    u64 seq               # number of the line + 1 when it is whole, 0 while it is written
+    u64 seq               # number + 1 and writer, see LOG_NUMBER; only grows
     u64 ns
     u32 length
     u16 level             # 0..7
     u16 cpu
     u32 task
-    u32 more              # 1: the text goes on in the next record of this writer
+    u32 more              # LOG_GOES_ON, LOG_CONTINUES
     char text[216]
 
 cdef enum:
@@ -57,3 +63,12 @@ cdef void trace_event(u32 type, u64 a, u64 b, u64 c, u32 site) noexcept
 cdef bint trace_allocations    # the allocators' fast path is recorded too
 # Any process, any context.
 cdef void log_text(const char *text, u32 length, u32 level) noexcept
+
+# Helpers of this module alone.
+cdef u64 reserve_lines(u32 nr) noexcept
+cdef bint claim_line(u64 number, u32 me) noexcept
+cdef void write_lines(const char *text, u32 length, u32 level) noexcept
+cdef u32 part_length(const char *text, u32 length) noexcept
+cdef log_line *line_at(u64 number) noexcept
+cdef bint copy_line(u64 number, log_line *copy) noexcept
+cdef bint copy_event(u64 cpu, u64 number, event_record *copy) noexcept

@@ -1,23 +1,36 @@
 """The event rings and the kernel log.
 
-A CPU's ring is written by whoever is that CPU, inside a call, so a record needs no lock:
-number, then fields, then the low bits of the number again as the commit. The log has writers
-that are no CPU (the monitor) and runs in every context: a writer reserves a record by an
-atomic addition and commits it by its number; a record of a writer that was killed is passed
-over by readers.
+A CPU's ring is written by whoever is that CPU, inside a call, so a record needs no lock: its
+number is cleared, then the fields are written, then the number commits them. Readers copy a
+record and look at the number again.
+
+The log has writers that are no CPU (the monitor) and in every context, so it has no lock
+either. A writer reserves all the records of a text by one addition, claims each by putting its
+name in, writes them, and commits them from the last to the first: whoever sees the first sees
+the whole. A number only grows: a writer that was so slow that the ring has gone round finds
+newer ones and reserves again. A record of a live writer is passed over by others, one of a
+killed writer is taken.
 """
 
 import cython
 from cython.cimports.cpus import segment_cy
 from cython.cimports.cpus.atomic import (
+    atomic32_load_acquire,
+    atomic32_load_relaxed,
+    atomic32_store_relaxed,
     atomic32_store_release,
+    atomic64_cmpxchg,
     atomic64_fetch_add,
     atomic64_load,
     atomic64_load_acquire,
+    atomic64_load_relaxed,
     atomic64_store_release,
+    memory_fence,
+    read_fence,
+    write_fence,
 )
 from cython.cimports.cpus.kill_cy import KILL_LOG_RESERVED, kill_point
-from cython.cimports.cpus.percpu_cy import enter, leave, this_cpu
+from cython.cimports.cpus.percpu_cy import enter, leave, owner_dead, this_cpu, this_owner
 from cython.cimports.cpus.segment_cy import machine_ns
 from cython.cimports.libc.string import memcpy
 
@@ -68,7 +81,8 @@ def trace_event(type, a, b, c, site):
         events[this_cpu.number * NR_EVENTS + (head & (NR_EVENTS - 1))]
     )
     task: cython.pointer[u64] = cython.cast(cython.pointer[u64], this_cpu.current)
-    e.seq = 0
+    atomic32_store_relaxed(cython.address(e.seq), 0)
+    write_fence()
     this_cpu.event_head = head + 1
     e.ns = machine_ns()
     e.a = a
@@ -81,27 +95,112 @@ def trace_event(type, a, b, c, site):
     atomic32_store_release(cython.address(e.seq), cython.cast(u32, head) + 1)
 
 
+def line_at(number):
+    return cython.address(log_lines[number & (NR_LOG_LINES - 1)])
+
+
 def log_text(text, length, level):
+    """Write a text as one group of records, or several when it is longer than LOG_PARTS."""
     at: u32 = 0
     part: u32
-    number: u64
-    line: cython.pointer[log_line]
+    _n: cython.int
     while True:
-        part = length - at if length - at < LOG_TEXT else LOG_TEXT
-        number = atomic64_fetch_add(log_head, 1)
-        line = cython.address(log_lines[number & (NR_LOG_LINES - 1)])
-        atomic64_store_release(cython.address(line.seq), 0)
-        kill_point(KILL_LOG_RESERVED)
-        line.ns = machine_ns()
+        part = at
+        for _n in range(LOG_PARTS):
+            part += part_length(text + part, length - part)
+        write_lines(text + at, part - at, level)
+        at = part
+        if at >= length:
+            return
+
+
+def part_length(text, length):
+    """Return how many bytes of a text go into one record: no character of UTF-8 is cut."""
+    n: u32 = LOG_TEXT
+    if length <= LOG_TEXT:
+        return length
+    while n > LOG_TEXT - 4 and cython.cast(u32, text[n]) & 0xC0 == 0x80:
+        n -= 1
+    return n if cython.cast(u32, text[n]) & 0xC0 != 0x80 else LOG_TEXT
+
+
+def write_lines(text, length, level):
+    """Write a text of at most LOG_PARTS records: reserve, claim, write, commit."""
+    nr: u32 = 0
+    at: u32 = 0
+    part: u32
+    i: u32
+    line: cython.pointer[log_line]
+    ns: u64 = machine_ns()
+    while True:
+        at += part_length(text + at, length - at)
+        nr += 1
+        if at >= length:
+            break
+    first: u64 = reserve_lines(nr)
+    if first == ~cython.cast(u64, 0):
+        return
+    kill_point(KILL_LOG_RESERVED)
+    at = 0
+    for i in range(nr):
+        part = part_length(text + at, length - at)
+        line = line_at(first + i)
+        line.ns = ns
         line.length = part
         line.level = cython.cast(u16, level)
         line.cpu = cython.cast(u16, this_cpu.number) if this_cpu != cython.NULL else 0
-        line.more = at + part < length
+        line.more = (LOG_GOES_ON if i + 1 < nr else 0) | (LOG_CONTINUES if i != 0 else 0)
         memcpy(line.text, text + at, part)
-        atomic64_store_release(cython.address(line.seq), number + 1)
         at += part
-        if at >= length:
-            return
+    for i in range(nr):
+        at = nr - 1 - i
+        atomic64_store_release(
+            cython.address(line_at(first + at).seq), (first + at + 1) << LOG_NUMBER
+        )
+
+
+def reserve_lines(nr):
+    """Reserve `nr` records in a row; returns the first's number, all ones when none are free.
+
+    A live writer in the way is one that sleeps in the middle of a record while the ring goes
+    round: those behind it are tried.
+    """
+    me: u32 = this_owner & LOG_WRITER
+    first: u64
+    i: u32
+    _tries: cython.int
+    if me == 0:
+        me = LOG_NOBODY
+    for _tries in range(64):
+        first = atomic64_fetch_add(log_head, nr)
+        i = 0
+        while i < nr and claim_line(first + i, me):
+            i += 1
+        if i == nr:
+            memory_fence()  # the claims are seen before what is written under them
+            return first
+        while i != 0:
+            i -= 1
+            atomic64_store_release(
+                cython.address(line_at(first + i).seq), (first + i) << LOG_NUMBER
+            )
+    return ~cython.cast(u64, 0)
+
+
+def claim_line(number, me):
+    """Put a writer's name into a record; false when a newer or a live writer has it."""
+    seq: cython.pointer[u64] = cython.address(line_at(number).seq)
+    held: u64
+    writer: u32
+    while True:
+        held = atomic64_load(seq)
+        writer = cython.cast(u32, held) & LOG_WRITER
+        if held >> LOG_NUMBER > number:
+            return False
+        if writer != 0 and (writer == LOG_NOBODY or not owner_dead(writer)):
+            return False
+        if atomic64_cmpxchg(seq, held, ((number + 1) << LOG_NUMBER) | me) == held:
+            return True
 
 
 def log(text: str, level: int = 4) -> None:
@@ -111,26 +210,38 @@ def log(text: str, level: int = 4) -> None:
         log_text(encoded, len(encoded), level)
 
 
+def copy_line(number, copy):
+    """Copy a record of the log; false when it isn't whole, or was overwritten meanwhile."""
+    line: cython.pointer[log_line] = line_at(number)
+    if atomic64_load_acquire(cython.address(line.seq)) != (number + 1) << LOG_NUMBER:
+        return False
+    memcpy(copy, line, cython.sizeof(log_line))
+    read_fence()
+    return atomic64_load_relaxed(cython.address(line.seq)) == (number + 1) << LOG_NUMBER
+
+
 def read_log() -> list:
     """Return the log as (ns since boot, level, CPU, text), oldest first; what is being written
     or was overwritten while reading is left out."""
     head: u64 = atomic64_load(log_head)
     first: u64 = head - NR_LOG_LINES if head > NR_LOG_LINES else 0
     lines: list = []
-    joined: str = ""
+    parts: bytes = b""
+    open_: cython.bint = False  # the records before n are the start of a text
+    line: log_line
     n: u64
     for n in range(first, head):
-        line: cython.pointer[log_line] = cython.address(log_lines[n & (NR_LOG_LINES - 1)])
-        if atomic64_load_acquire(cython.address(line.seq)) != n + 1:
+        if not copy_line(n, cython.address(line)):
+            open_ = False
             continue
-        text: bytes = line.text[: line.length]
-        entry = (line.ns, line.level, line.cpu)
-        if atomic64_load_acquire(cython.address(line.seq)) != n + 1:
+        if line.more & LOG_CONTINUES == 0:
+            parts = b""
+        elif not open_:
             continue
-        joined += text.decode("utf-8", "replace")
-        if line.more == 0:
-            lines.append((*entry, joined))
-            joined = ""
+        parts += line.text[: line.length]
+        open_ = line.more & LOG_GOES_ON != 0
+        if not open_:
+            lines.append((line.ns, line.level, line.cpu, parts.decode("utf-8", "replace")))
     return lines
 
 
@@ -148,6 +259,18 @@ def event(type: int, a: int, b: int, c: int, site: int) -> None:
     leave()
 
 
+def copy_event(cpu, number, copy):
+    """Copy a record of a CPU's ring; false when it isn't whole, or is another by now."""
+    e: cython.pointer[event_record] = cython.address(
+        events[cpu * NR_EVENTS + (number & (NR_EVENTS - 1))]
+    )
+    if atomic32_load_acquire(cython.address(e.seq)) != cython.cast(u32, number) + 1:
+        return False
+    memcpy(copy, e, cython.sizeof(event_record))
+    read_fence()
+    return atomic32_load_relaxed(cython.address(e.seq)) == cython.cast(u32, number) + 1
+
+
 def read_events(cpu: int, since: int = 0) -> list:
     """Return the whole records of a CPU's ring from number `since` on, oldest first."""
     from cpus import percpu_cy
@@ -158,9 +281,9 @@ def read_events(cpu: int, since: int = 0) -> list:
         first = since
     records: list = []
     n: u64
+    e: event_record
     for n in range(first, head):
-        e: event_record = events[cpu * NR_EVENTS + (n & (NR_EVENTS - 1))]
-        if e.seq != cython.cast(u32, n) + 1:
+        if not copy_event(cpu, n, cython.address(e)):
             continue
         records.append(
             {

@@ -43,8 +43,9 @@ cdef enum:
     KILL_READ_LEAVING = 36     # a reader off the held list, still counted
     KILL_WRITE_TAKEN = 37      # a writer has the word, has not looked for readers
     KILL_LOCK_HANDED = 38      # woken from the lock word, has not yet looked at it
-    KILL_LOG_RESERVED = 39     # a record of the log reserved, not yet written
+    KILL_LOG_RESERVED = 39     # records of the log reserved, not yet written
     KILL_FILE_CLAIMED = 40     # an open file is in the table, its driver does not know it
+    KILL_SITE_CLAIMED = 41     # a call site entered, its names not yet written
 
 cdef u64 *kill_armed       # point that kills the next process to pass it, 0 = none
 cdef u64 *kill_hits        # [NR_KILL_POINTS] deaths at each point

@@ -6,6 +6,8 @@ cdef enum:
     NR_CPUS = 64          # processors of one machine, at most
     NR_SLOTS = 224        # processes of one machine: monitor, CPUs, handlers, devices
     NR_REGIONS = 64
+    CALIBRATE_NS = 900000  # time between the two readings of the clocks
+    READINGS = 16          # of each reading the tightest of so many
 
 cdef public struct region:
     char name[24]
@@ -46,3 +48,7 @@ cdef void *region_at(const char *name) except NULL
 cdef u64 region_size(const char *name) noexcept
 cdef u64 ticks_to_ns(u64 ticks) noexcept nogil             # a difference of clock_ticks()
 cdef u64 machine_ns() noexcept nogil                       # ns since boot
+
+# Helpers of this module alone.
+cdef void calibrate(segment_header *h) noexcept
+cdef void read_clocks(u64 *ticks, u64 *ns) noexcept

@@ -64,16 +64,46 @@ def format_header(
         h.regions[i].size = length
         i += 1
     h.nr_regions = len(regions)
-    ticks0: u64 = clock_ticks()
-    ns0: u64 = clock_ns()
-    while clock_ns() - ns0 < 1000000:
-        pass
-    ticks1: u64 = clock_ticks()
-    ns1: u64 = clock_ns()
-    h.boot_ticks = ticks0
-    h.boot_ns = ns0
-    h.ns_per_tick = ((ns1 - ns0) << 32) // (ticks1 - ticks0)
+    calibrate(h)
     h.magic = SEGMENT_MAGIC
+
+
+def calibrate(h):
+    """Set the clock of a header: two readings of both clocks, CALIBRATE_NS apart.
+
+    Wherever the host takes the processor away, a reading stays true (the tightest of several
+    is taken), and the time between the two only grows.
+    """
+    ticks: u64
+    ns: u64
+    read_clocks(cython.address(h.boot_ticks), cython.address(h.boot_ns))
+    while clock_ns() - h.boot_ns < CALIBRATE_NS:
+        pass
+    read_clocks(cython.address(ticks), cython.address(ns))
+    # In double precision: a long absence of the processor would overflow 32.32.
+    h.ns_per_tick = cython.cast(
+        u64,
+        cython.cast(cython.double, ns - h.boot_ns)
+        / cython.cast(cython.double, ticks - h.boot_ticks)
+        * 4294967296.0,
+    )
+
+
+def read_clocks(ticks, ns):
+    """Read both clocks at one moment: of several readings the one that took least ticks."""
+    best: u64 = ~cython.cast(u64, 0)
+    before: u64
+    after: u64
+    at: u64
+    _turn: cython.int
+    for _turn in range(READINGS):
+        before = clock_ticks()
+        at = clock_ns()
+        after = clock_ticks()
+        if after - before < best:
+            best = after - before
+            ticks[0] = before + best // 2
+            ns[0] = at
 
 
 def attach(address: cython.ulonglong, header_at: cython.ulonglong) -> None:

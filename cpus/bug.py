@@ -8,7 +8,7 @@ machine does what Linux does, which the `ending` of the report says:
     OOPS   the context is lost: a task ends with the exception, an interrupt means panic
     HANG   Linux would stand still for ever: the machine ends
 
-The text follows Linux's own layout: title, context, locks held, call trace.
+The text follows Linux's own layout: title, locks held, context, call trace.
 """
 
 import traceback
@@ -104,15 +104,33 @@ def call_trace(skip: int = 0) -> list[str]:
 
 
 def report_text(title: list[str], extra: list[str]) -> str:
-    """Put a report together: title, context, held locks, own lines, trace."""
+    """Put a report together: title, held locks, context, own lines, trace."""
     slot = percpu_cy.own_slot()
     comm, pid = _describe_task()
     held = held_lock_lines(slot)
-    lines = [*title, context_line()]
+    lines = list(title)
     if held:
         lines += [f"{len(held)} lock{'s' * (len(held) > 1)} held by {comm}/{pid}:", *held]
-    lines += [*extra, "Call Trace:", *call_trace()]
+    lines += [context_line(), *extra, "Call Trace:", *call_trace(), *interrupted_lines(slot)]
     return "\n".join(lines)
+
+
+def interrupted_lines(slot: int) -> list[str]:
+    """Describe what the interrupt that `slot` serves interrupted, down to the task.
+
+    The stack of a process that runs outside of the kernel is not known.
+    """
+    lines = []
+    below = percpu_cy.slot_info(slot)["interrupted"]
+    while below:
+        info = percpu_cy.slot_info(below - 1)
+        held = held_lock_lines(below - 1)
+        lines.append(f"interrupted: {info['name']} (pid {info['pid']}) on CPU {info['cpu']}")
+        if held:
+            lines += [f" {len(held)} lock{'s' * (len(held) > 1)} held there:", *held]
+        lines += [f" {callsite_cy.site_text(site)}" for site in info["stack"] if site]
+        below = info["interrupted"]
+    return lines
 
 
 def report(
@@ -166,7 +184,8 @@ def sleeping(what: str) -> None:
         SleepingInAtomic,
         f"BUG: sleeping function called from invalid context at {where}: {what}\n"
         f"in_atomic(): {int(info['preempt_count'] != 0)}, "
-        f"irqs_disabled(): {int(info['irqs_off'] != 0)}, pid: {pid}, name: {comm}",
+        f"irqs_disabled(): {int(info['irqs_off'] != 0)}, pid: {pid}, name: {comm}\n"
+        f"preempt_count: {info['preempt_count']:x}, expected: 0",
         linux=linux
         or "no check until it really sleeps: schedule() in an interrupt is a BUG, "
         "under a spinlock the machine may hang",

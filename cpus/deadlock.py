@@ -9,7 +9,8 @@ import time
 
 from cpus import callsite_cy, lockstat, percpu_cy
 
-STACK_WAIT_S = 0.02
+STACK_WAIT_S = 0.1
+GATE = 1  # in place of a lock: wants to be the other's CPU
 
 Edge = tuple[int, int, int]
 
@@ -40,6 +41,11 @@ def describe(edge: Edge) -> str:
     info, owner = percpu_cy.slot_info(slot), percpu_cy.slot_info(other)
     if not lock:
         return f"{info['name']} stands still until the interrupt in {owner['name']} is over"
+    if lock == GATE:
+        return (
+            f"{info['name']} sends an interrupt to CPU {owner['cpu']}, on which "
+            f"{owner['name']} has interrupts off"
+        )
     taken = [site for at, site, _ in owner["held"] if at == lock]
     where = f", taken at {callsite_cy.site_text(taken[-1])}" if taken else ""
     text = f"{info['name']} waits for {lockstat.lock_text(lock)}"

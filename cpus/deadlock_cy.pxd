@@ -22,6 +22,11 @@ cdef void note_own_cycle(u64 lock) noexcept
 # Whether the process holds the read side of the lock.
 cdef bint reads(process_slot *s, u64 lock) noexcept
 
+cdef enum:
+    GATE = 1               # in place of a lock: wants to be the CPU of the other
+
+# Whether the process of `slot` waits at the gate of a CPU that `other` is, interrupts off.
+cdef bint at_gate_of(u32 slot, u32 other) noexcept
 cdef u64 walk() noexcept
 cdef bint leads_back(u32 slot) noexcept
 cdef process_slot *owner_for(process_slot *s, u64 lock) noexcept

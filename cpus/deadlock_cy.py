@@ -1,8 +1,9 @@
 """The search for a deadlock: a cycle of processes that cannot move.
 
 A process cannot move without the owner of the lock that it waits for; if it wants to write,
-without any of the readers; and if a handler has interrupted it, without that handler. It needs
-all of them, so every cycle of such edges is a deadlock, and a walk over all edges finds it.
+without any of the readers; if a handler has interrupted it, without that handler; and if it
+sends an inter-processor interrupt, without the process that is that CPU with interrupts off.
+It needs all of them, so every cycle of such edges is a deadlock, and a walk over all finds it.
 
 Words are read without a lock while processes go on. The walk is made twice and must be the
 same: each waiter in it has then waited for the same lock all the time in between (`wait_seq`),
@@ -23,9 +24,13 @@ from cython.cimports.cpus.atomic import (
     atomic64_store,
 )
 from cython.cimports.cpus.percpu_cy import (
+    COUNT_MOVING,
     HELD_LOCKS,
     NR_SLOTS,
+    RUNNER_SLOT,
     SLOT_LIVE,
+    cpu_area,
+    cpu_areas,
     owner_dead,
     owner_slot,
     process_slot,
@@ -92,6 +97,8 @@ def leads_back(slot):
         ):
             if process_slots[other].interrupted == slot + 1:
                 lock = 0
+            elif at_gate_of(slot, other):
+                lock = GATE
             add_edge(slot, lock)
             return True
     return False
@@ -118,11 +125,24 @@ def blocks(other, slot, lock, owner):
     s: cython.pointer[process_slot] = cython.address(process_slots[other])
     if atomic32_load(cython.address(s.state)) != SLOT_LIVE:
         return False
-    if atomic64_load(cython.address(s.interrupted)) == slot + 1:
+    if atomic64_load(cython.address(s.interrupted)) == slot + 1 or at_gate_of(slot, other):
         return True
     if lock == 0:
         return False
     return s == owner or (process_slots[slot].waiting_flags == WAIT_WRITE and reads(s, lock))
+
+
+def at_gate_of(slot, other):
+    s: cython.pointer[process_slot] = cython.address(process_slots[slot])
+    counted: u64 = atomic64_load(cython.address(s.counted_cpu))
+    c: cython.pointer[cpu_area]
+    if counted == 0 or counted & COUNT_MOVING or atomic64_load(cython.address(s.interrupted)):
+        return False
+    c = cython.address(cpu_areas[counted - 1])
+    return (
+        atomic64_load(cython.address(c.irqs_off)) != 0
+        and atomic64_load(cython.address(c.runner)) & RUNNER_SLOT == other + 1
+    )
 
 
 def reads(s, lock):
@@ -162,7 +182,8 @@ def note_own_cycle(lock):
 def cycle() -> list:
     """Return the cycle that refused this process's last wait, from this process on.
 
-    Each edge is (slot, native address of the lock or 0 when interrupted, slot it waits for).
+    Each edge is (slot, native address of the lock, slot it waits for); in place of the
+    lock 0 when interrupted, 1 at the gate of the other's CPU.
     """
     n: u32 = nr_cycle
     order = [(cycle_slot[n - 1 - i], cycle_lock[n - 1 - i]) for i in range(n)]

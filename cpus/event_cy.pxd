@@ -40,7 +40,7 @@ cdef public struct event_record:   # 48 bytes
     u16 cpu
     u32 seq               # low bits of the record's number + 1: 0 = being written
 
-cdef public struct log_line:       # 256 bytes
+cdef public struct log_line:       # 248 bytes
     u64 seq               # number + 1 and writer, see LOG_NUMBER; only grows
     u64 ns
     u32 length

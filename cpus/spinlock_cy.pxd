@@ -6,8 +6,8 @@ from cpus.atomic cimport (
 )
 from cpus.kill_cy cimport KILL_LOCK_RELEASING, kill_point
 from cpus.lockstat_cy cimport (
-    CLASS_RW, CLASS_SLEEPING, CLASS_SPIN, NR_CLASSES, NR_RECOVERIES, RECOVER_CACHE, RECOVER_IRQ,
-    RECOVER_NOTHING, RECOVER_OTHER, RECOVER_RUNQUEUE,
+    CLASS_RW, CLASS_SLEEPING, CLASS_SPIN, NR_CLASSES, NR_RECOVERIES, RECOVER_CACHE,
+    RECOVER_IRQ, RECOVER_NOTHING, RECOVER_OTHER, RECOVER_RUNQUEUE,
     RECOVER_WAIT_QUEUE, RECOVER_ZONE, SIDE_WRITE, STAT_EXACT, STAT_OFF, hold_time_stat,
     lock_acquired_stat, lock_class_named, lock_held_stat, lock_side, lock_stats,
     lock_waited_stat, stat_level,
@@ -72,6 +72,8 @@ cdef inline void spin_acquired(spinlock *lock, u32 site) noexcept:
 
 # Returns 0, or -1 without the lock: this process holds it already, or the wait closes a cycle.
 cdef inline int spin_acquire(spinlock *lock, u32 site) noexcept:
+    if unlikely(this_process.nr_held != 0):
+        note_pairs(lock.class_)
     this_cpu.preempt_count += 1
     if unlikely(atomic32_cmpxchg(&lock.word, 0, this_owner) != 0):
         if spin_lock_slowpath(lock, site) < 0:
@@ -111,7 +113,11 @@ ctypedef void (*recover_hook)(spinlock *lock) noexcept
 cdef recover_hook recovery_hooks[16]
 cdef void register_recovery(u32 recovery, recover_hook hook) noexcept
 
+# Bit [held][taken]: a lock of class `taken` was waited for with one of class `held` held.
+cdef u64 *lock_pairs           # [NR_CLASSES][NR_CLASSES / 64]
+
 # Helpers of the modules of locks.
+cdef void note_pairs(u16 class_) noexcept
 cdef int spin_lock_slowpath(spinlock *lock, u32 site) noexcept
 cdef u32 spin_for(spinlock *lock, lock_wait *w) noexcept
 cdef void wake_waiter(spinlock *lock) noexcept

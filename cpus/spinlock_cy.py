@@ -15,10 +15,12 @@ for the end of a context that forgets one.
 """
 
 import cython
+from cython.cimports.cpus import segment_cy
 from cython.cimports.cpus.atomic import (
     atomic32_cmpxchg,
     atomic32_load,
     atomic32_store_release,
+    atomic64_fetch_or,
     atomic64_load,
     atomic64_store,
     atomic64_store_release,
@@ -29,6 +31,7 @@ from cython.cimports.cpus.atomic import (
 from cython.cimports.cpus.deadlock_cy import closes_cycle, note_own_cycle
 from cython.cimports.cpus.kill_cy import KILL_LOCK_TAKEN, kill_point
 from cython.cimports.cpus.lockstat_cy import (
+    NR_CLASSES,
     SIDE_WRITE,
     lock_classes,
     side_of,
@@ -65,13 +68,16 @@ set_exact = lockstat_cy.set_exact
 
 def regions(config: object = None) -> dict:
     """Return the regions of all modules of locks, name → bytes."""
-    return {**lockstat_cy.regions(config), **deadlock_cy.regions(config)}
+    pairs = {"lock_pairs": NR_CLASSES * NR_CLASSES // 8}
+    return {**lockstat_cy.regions(config), **deadlock_cy.regions(config), **pairs}
 
 
 def attach(config: object = None) -> None:
     """Find the regions of all modules of locks in the attached segment."""
+    global lock_pairs
     lockstat_cy.attach(config)
     deadlock_cy.attach(config)
+    lock_pairs = cython.cast(cython.pointer[u64], segment_cy.region_at(b"lock_pairs"))
 
 
 def register_recovery(recovery, hook):
@@ -118,6 +124,40 @@ def forget_deeper(lock):
             this_process.held[HELD_LOCKS - 1].lock = 0
     atomic32_store_release(cython.address(this_process.nr_held), n - 1)
     return taken
+
+
+def note_pairs(class_):
+    """Record what is held while a lock of a class is wanted: the test of the lock order.
+
+    Called with something held. Of a class each pair is written once.
+    """
+    n: u32 = this_process.nr_held
+    held: u32
+    word: cython.pointer[u64]
+    bit: u64 = cython.cast(u64, 1) << (class_ & 63)
+    if n > HELD_LOCKS:
+        n = HELD_LOCKS
+    while n != 0:
+        n -= 1
+        if this_process.held[n].lock == 0:
+            continue
+        # A rwlock has its class at the same place.
+        held = cython.cast(cython.pointer[spinlock], this_process.held[n].lock).class_
+        word = lock_pairs + (held & (NR_CLASSES - 1)) * (NR_CLASSES // 64) + (class_ >> 6)
+        if word[0] & bit == 0:
+            atomic64_fetch_or(word, bit)
+
+
+def pairs() -> list:
+    """Return (class held, class taken) of all nested acquisitions so far, as numbers."""
+    held: cython.int
+    taken: cython.int
+    found: list = []
+    for held in range(NR_CLASSES):
+        for taken in range(NR_CLASSES):
+            if lock_pairs[held * (NR_CLASSES // 64) + (taken >> 6)] >> (taken & 63) & 1:
+                found.append((held, taken))
+    return found
 
 
 def raw_spin_lock(lock, site):

@@ -310,3 +310,49 @@ def test_contention_names_waiter_and_holder():
     assert found.contentions == 1
     assert found.points[0].holder.startswith("hold_a_while (")
     assert found.points[0].wait_total_ns >= found.points[0].parked_ns > 0
+
+
+def test_sender_of_an_interrupt_is_part_of_a_cycle():
+    """CPU 0 holds a lock and interrupts CPU 1, which wants it with interrupts off."""
+    ready, readiness = os.pipe()
+
+    def other():
+        cpu_of(1)
+        context_cy.local_irq_disable()
+        os.write(readiness, b"r")
+        with pytest.raises(errors.Deadlock) as caught:
+            lock_cy.spin_lock(LOCK)
+        context_cy.local_irq_enable()
+        text = caught.value.report
+        assert "cpu0 sends an interrupt to CPU 1, on which cpu1 has interrupts off" in text
+        assert "cpu1 waits for c0001000" in text
+
+    percpu_cy.take_slot(1, KIND_CPU, "cpu1", 1)
+    lock_cy.spin_lock(LOCK)
+    pid = in_child(other, wait=False)
+    os.read(ready, 1)
+    assert percpu_cy.become_cpu(1)
+    percpu_cy.leave_cpu()
+    lock_cy.spin_unlock(LOCK)
+    assert os.waitpid(pid, 0)[1] == 0
+
+
+def test_nested_locks_leave_pairs():
+    assert spinlock_cy.pairs() == []
+    lock_cy.spin_lock(LOCK)
+    lock_cy.spin_unlock(LOCK)
+    assert spinlock_cy.pairs() == []
+    lock_cy.spin_lock(LOCK)
+    lock_cy.spin_lock(OTHER)
+    lock_cy.spin_unlock(OTHER)
+    lock_cy.spin_unlock(LOCK)
+    lock_cy.read_lock(RW)
+    lock_cy.spin_lock(LOCK)
+    lock_cy.spin_unlock(LOCK)
+    lock_cy.read_unlock(RW)
+    lock, other, rw = (spinlock_cy.class_of(native(at)) for at in (LOCK, OTHER, RW))
+    assert spinlock_cy.pairs() == sorted([(lock, other), (rw, lock)])
+
+
+def native(address: int) -> int:
+    return segment_cy.native_address(address)

@@ -124,7 +124,7 @@ cdef inline int enter_sleeping(const char *what) except -1:
 # `inside` looks again after a millisecond.
 cdef inline void leave() noexcept:
     atomic64_store_release(&this_process.inside, 0)
-    if unlikely(((atomic64_load(&this_cpu.pending) ^ pending_ignored) & PENDING_HANDLERS) != 0):
+    if unlikely((atomic64_load(&this_cpu.pending) ^ pending_ignored) & PENDING_HANDLERS):
         wake_handlers()
 
 # Inside a long call or a lock wait: stand still while a handler wants this CPU and interrupts

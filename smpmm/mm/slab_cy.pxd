@@ -4,7 +4,7 @@ sizes.
 C functions here are called inside a kernel call. With an exception set the call has been left.
 """
 
-from cpus.atomic cimport atomic64_cmpxchg, compiler_barrier, likely, u8, u16, u32, u64, unlikely
+from cpus.atomic cimport atomic64_cmpxchg, compiler_barrier, likely, u16, u32, u64, unlikely
 from cpus.event_cy cimport EVENT_KFREE, trace_allocations, trace_event
 from cpus.percpu_cy cimport cpu_area, this_cpu
 from smpmm.mm.page_cy cimport PAGE_SHIFT, page

@@ -83,6 +83,9 @@ def recover(slot: cython.ulonglong, kind: cython.int, cpu: cython.ulonglong) -> 
     enter()
     recover_caches()
     leave()
+    # Every cache, not only those with slabs: it may have died with the lock of one whose last
+    # slab was just gone, and nobody would take that lock over before it is used again.
+    rebuild()
     free_pages_of(slot)
     free_orphans_of(slot)
 

@@ -211,6 +211,7 @@ def die_at(load: Load, point: str) -> None:
         machine.rmmod("scullc")
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("group", range(MACHINES))
 def test_a_death_at_each_named_point_harms_nobody(group: int) -> None:

@@ -14,8 +14,8 @@ from typing import Final, NamedTuple
 
 LENGTH: Final = Struct("!i")
 LONG_LENGTH: Final = Struct("!Q")
-# kind, flags, cpu (-1 = any or none), pid of the task, number of the request
-ENVELOPE: Final = Struct("!BBhIQ")
+# kind, flags, cpu (-1 = any or none), pid and user of the task, number of the request
+ENVELOPE: Final = Struct("!BBhIIQ")
 CHUNK_BYTES: Final = 1 << 18
 
 ANY_CPU: Final = -1
@@ -56,6 +56,7 @@ class Message(NamedTuple):
     flags: int
     cpu: int
     pid: int
+    uid: int
     number: int
     payload: bytes
 
@@ -67,16 +68,17 @@ def pack(
     flags: int = 0,
     cpu: int = -1,
     pid: int = 0,
+    uid: int = 0,
     number: int = 0,
 ) -> bytes:
     """Return a message: envelope and payload."""
-    return ENVELOPE.pack(kind, flags, cpu, pid, number) + payload
+    return ENVELOPE.pack(kind, flags, cpu, pid, uid, number) + payload
 
 
 def unpack(data: bytes | memoryview) -> Message:
     """Undo `pack`."""
-    kind, flags, cpu, pid, number = ENVELOPE.unpack_from(data)
-    return Message(kind, flags, cpu, pid, number, bytes(data[ENVELOPE.size :]))
+    kind, flags, cpu, pid, uid, number = ENVELOPE.unpack_from(data)
+    return Message(kind, flags, cpu, pid, uid, number, bytes(data[ENVELOPE.size :]))
 
 
 def frame(message: bytes) -> bytes:

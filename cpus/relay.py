@@ -185,7 +185,12 @@ class Relay:
             pid, self._next_pid = self._next_pid, self._next_pid + 1
         request = self._new_request(client, message.number, cpu, pid)
         task = channel.pack(
-            channel.TASK, message.payload, flags=message.flags, pid=pid, number=request.number
+            channel.TASK,
+            message.payload,
+            flags=message.flags,
+            pid=pid,
+            uid=message.uid,
+            number=request.number,
         )
         self.machine.send(self.machine.cpus[cpu], task)
         placed = channel.pack(channel.PLACED, cpu=cpu, pid=pid, number=message.number)

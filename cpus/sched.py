@@ -291,7 +291,8 @@ class Scheduler:
         kernel = message.kind == channel.JOB
         name = "kthread" if kernel else "workload"
         pid = message.pid or task_cy.new_kthread_pid()
-        at = task_cy.create_task(pid, PF_KTHREAD if kernel else 0, name, message.number)
+        flags = PF_KTHREAD if kernel else 0
+        at = task_cy.create_task(pid, flags, name, message.number, message.uid)
         if not at:
             error = RuntimeError(f"CPU {self.cpu}: every task_struct is taken")
             answer = channel.JOB_DONE if kernel else channel.RESULT

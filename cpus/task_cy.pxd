@@ -67,6 +67,7 @@ cdef public struct task_struct:
     u64 downed[12]        # native addresses of sleeping locks it took | DOWNED_*, 0 = none
     u64 number            # of the request it answers, for the monitor
     u64 generation        # 21 bits: how often this struct was used
+    u64 uid               # whose program it is; 0 has every capability
     char name[16]
 
 cdef public struct runqueue:           # one per CPU

@@ -328,7 +328,11 @@ def preempt_current(always: bool = False) -> bool:
 
 
 def create_task(
-    pid: cython.ulonglong, flags: cython.ulonglong, name: str, number: cython.ulonglong = 0
+    pid: cython.ulonglong,
+    flags: cython.ulonglong,
+    name: str,
+    number: cython.ulonglong = 0,
+    uid: cython.ulonglong = 0,
 ) -> int:
     """Take a task_struct for this CPU; returns its native address, 0 when all are taken."""
     encoded: bytes = name.encode()
@@ -343,6 +347,7 @@ def create_task(
         if atomic64_cmpxchg(cython.address(t.state), TASK_FREE, taken) != TASK_FREE:
             continue
         fill_task(t, pid, flags, number)
+        t.uid = uid
         strncpy(t.name, encoded, 15)
         return cython.cast(cython.ulonglong, t)
     return 0
@@ -632,6 +637,14 @@ class TaskHandle(Handle):
     def processor(self) -> int:
         return task_info(self)["cpu"]
 
+    @property
+    def uid(self) -> int:
+        return task_info(self)["uid"]
+
+    @property
+    def euid(self) -> int:
+        return task_info(self)["uid"]
+
 
 def task_at_address(address):
     """Return the task of a handle's address, NULL for none."""
@@ -659,7 +672,7 @@ def task_record(at: cython.ulonglong) -> dict:
         t.cpu, "on_rq": t.on_rq, "flags": t.flags, "depth": t.depth, "address": t.address,
         "wait_queue": t.wait_queue, "waiting_for": t.waiting_for, "waiting_site":
         t.waiting_site, "wake_ns": t.wake_ns, "nr_asked": t.nr_asked, "nr_faults": t.nr_faults,
-        "number": t.number,
+        "number": t.number, "uid": t.uid,
     }  # fmt: skip
 
 

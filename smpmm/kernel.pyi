@@ -38,7 +38,7 @@ from smpmm.kstruct import (
     KStruct, offsetof
 )
 from smpmm.macros import (
-    PAGE_ALIGN, capable, spin_unlock_wait
+    PAGE_ALIGN, spin_unlock_wait
 )
 from smpmm.module import (
     MODULE_PARM, MOD_DEC_USE_COUNT, MOD_INC_USE_COUNT, module_exit, module_init
@@ -414,6 +414,8 @@ def atomic_sub_return(i: Address, v: Address) -> int:
     """Subtract `i` and return the new value. Any context."""
 def barrier() -> None:
     """Keep the compiler from moving accesses: a call of its own does that anyway."""
+def capable(capability: int) -> bool:
+    """Return whether the running task has a capability (CAP_*). Any context."""
 def change_bit(nr: int, address: Address) -> None:
     """Turn bit `nr` of the bitmap at `address` over. Any context."""
 def clear_bit(nr: int, address: Address) -> None:

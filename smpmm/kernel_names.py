@@ -94,6 +94,7 @@ CALLS: Final = MappingProxyType(
             current schedule schedule_timeout set_current_state signal_pending
             """,
         "cpus.sched": "kernel_thread",
+        "cpus.capability_cy": "capable",
         "cpus.bug": "panic",
         "smpmm.time_cy": "jiffies udelay mdelay",
         "smpmm.printk": "printk BUG",
@@ -115,7 +116,7 @@ CALLS: Final = MappingProxyType(
         "smpmm.chrdev": "register_chrdev unregister_chrdev",
         "smpmm.proc.entries": "create_proc_read_entry remove_proc_entry",
         "smpmm.module": "MOD_INC_USE_COUNT MOD_DEC_USE_COUNT",
-        "smpmm.macros": "capable PAGE_ALIGN spin_unlock_wait",
+        "smpmm.macros": "PAGE_ALIGN spin_unlock_wait",
     }
 )
 

@@ -17,7 +17,7 @@ from cpus.client import Connection, Task
 from cpus.errors import CpuDied, MachineError
 from smpmm import frozen
 from smpmm.config import Config, check_host, make_config
-from smpmm.machine_calls import MachineCalls
+from smpmm.machine_calls import MachineCalls, check_uid
 
 BOOT_TIMEOUT_S = 30
 CLOSE_TIMEOUT_S = 5
@@ -122,22 +122,36 @@ class Machine(MachineCalls):
     # Tasks
 
     def spawn(
-        self, function: Callable | str, /, *args: Any, cpu: int | None = None, **kwargs: Any
+        self,
+        function: Callable | str,
+        /,
+        *args: Any,
+        cpu: int | None = None,
+        uid: int = 0,
+        **kwargs: Any,
     ) -> Task:
         """Start `function(*args, **kwargs)` as a task, on `cpu` or the least loaded one.
 
+        `uid` is the user whose program the task is: 0, the superuser, has every capability,
+        any other none, and capable() in the kernel code that the task enters says so.
         FrozenStateWarning for each place where it keeps state in Python, which other CPUs do
         not see.
         """
         frozen.warn_spawned(function)
-        return self._call(function, args, kwargs, cpu, 0)
+        return self._call(function, args, kwargs, cpu, uid=uid)
 
     def run(
-        self, function: Callable | str, /, *args: Any, cpu: int | None = None, **kwargs: Any
+        self,
+        function: Callable | str,
+        /,
+        *args: Any,
+        cpu: int | None = None,
+        uid: int = 0,
+        **kwargs: Any,
     ) -> Any:
-        """Run a task and return its result; Ctrl-C interrupts it."""
+        """Run a task as `spawn` does and return its result; Ctrl-C interrupts it."""
         frozen.warn_spawned(function)
-        task = self._call(function, args, kwargs, cpu, 0)
+        task = self._call(function, args, kwargs, cpu, uid=uid)
         try:
             return task.result()
         except KeyboardInterrupt:
@@ -145,20 +159,31 @@ class Machine(MachineCalls):
             raise
 
     def _call(
-        self, function: Callable | str, args: tuple, kwargs: dict, cpu: int | None, flags: int
+        self,
+        function: Callable | str,
+        args: tuple,
+        kwargs: dict,
+        cpu: int | None = None,
+        *,
+        uid: int = 0,
+        flags: int = 0,
     ) -> Task:
+        check_uid(uid)
         if cpu is not None and not 0 <= cpu < self.config.cpus:
             raise ValueError(f"cpu={cpu}: this machine has CPUs 0 to {self.config.cpus - 1}")
         payload = ship.dump_call(function, args, kwargs)
         connection = self._connection_here()
         number = channel.ANY_CPU if cpu is None else cpu
-        pending = connection.request(channel.CALL, payload, cpu=number, flags=flags)
+        pending = connection.request(channel.CALL, payload, cpu=number, uid=uid, flags=flags)
         name = function if isinstance(function, str) else getattr(function, "__name__", "task")
         return Task(connection, pending, name)
 
     def _syscall(self, name: str, *args: Any, **kwargs: Any) -> Any:
-        """Run a kernel function, "module:name", as a system call from outside."""
-        task = self._call(name, args, kwargs, None, channel.FLAG_SYSCALL)
+        """Run a kernel function, "module:name", as the superuser's system call."""
+        return self._syscall_as(0, name, *args, **kwargs)
+
+    def _syscall_as(self, uid: int, name: str, *args: Any, **kwargs: Any) -> Any:
+        task = self._call(name, args, kwargs, uid=uid, flags=channel.FLAG_SYSCALL)
         try:
             return task.result()
         except KeyboardInterrupt:
@@ -168,7 +193,7 @@ class Machine(MachineCalls):
     def _report(self, name: str, outside: str, args: tuple = ()) -> Any:
         """Run "module:name" on a CPU; when none answers, have `outside` read the segment."""
         try:
-            return self._call(name, args, {}, None, channel.FLAG_SYSCALL).result(ANSWER_S)
+            return self._call(name, args, {}, flags=channel.FLAG_SYSCALL).result(ANSWER_S)
         except (CpuDied, TimeoutError):
             return self._query(outside, args)
 

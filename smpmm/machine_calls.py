@@ -23,13 +23,21 @@ PLACES: Final = {
 
 
 class RemoteCalls:
-    """The system calls of a file object outside of the machine."""
+    """The system calls of a file object outside of the machine, made as a user."""
 
-    def __init__(self, syscall: Callable[..., Any]) -> None:
-        self._syscall = syscall
+    def __init__(self, syscall_as: Callable[..., Any], uid: int) -> None:
+        check_uid(uid)
+        self._syscall_as = syscall_as
+        self._uid = uid
 
     def call(self, name: str, *arguments: Any) -> Any:
-        return self._syscall(PLACES[name], *arguments)
+        return self._syscall_as(self._uid, PLACES[name], *arguments)
+
+
+def check_uid(uid: object) -> None:
+    """Raise ValueError for what is no user id: those have 32 bits, the last one is -1."""
+    if type(uid) is not int or not 0 <= uid < 0xFFFFFFFF:
+        raise ValueError(f"uid={uid!r}: a user id is an integer from 0 to {0xFFFFFFFE}")
 
 
 class MachineCalls:
@@ -37,6 +45,7 @@ class MachineCalls:
 
     config: Any
     _syscall: Callable[..., Any]
+    _syscall_as: Callable[..., Any]  # the same as a user: the uid comes first
     _query: Callable[..., Any]  # asks the monitor, which answers also when no CPU does
 
     def insmod(self, name: str, /, **parameters: Any) -> None:
@@ -64,11 +73,17 @@ class MachineCalls:
         """
         return self._syscall("smpmm.module:rmmod", name)
 
-    def open(self, path: str, mode: str = "r", buffering: int = -1, **options: Any) -> Any:
-        """Open a device or a /proc file; arguments and result are those of Python's `open`."""
+    def open(
+        self, path: str, mode: str = "r", buffering: int = -1, *, uid: int = 0, **options: Any
+    ) -> Any:
+        """Open a device or a /proc file; arguments and result are those of Python's `open`.
+
+        All system calls of the file are made as user `uid`: capable() is true for 0 only.
+        """
         from smpmm import files
 
-        return files.open(path, mode, buffering, calls=RemoteCalls(self._syscall), **options)
+        calls = RemoteCalls(self._syscall_as, uid)
+        return files.open(path, mode, buffering, calls=calls, **options)
 
     def mknod(self, path: str, major: int, minor: int) -> None:
         """Make a node for a device; FileExistsError when there is one of that path."""

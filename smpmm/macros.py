@@ -1,15 +1,9 @@
-"""Small things of the kernel's headers: capable, PAGE_ALIGN, spin_unlock_wait."""
+"""Small things of the kernel's headers: PAGE_ALIGN, spin_unlock_wait."""
 
 from typing import Any
 
-from cpus import lock_cy, percpu_cy
+from cpus import lock_cy
 from smpmm import symbols, time_cy
-
-
-def capable(capability: int) -> bool:
-    """Return whether the calling task has a capability: it has them all. Any context."""
-    percpu_cy.preemption_point()
-    return capability >= 0
 
 
 def PAGE_ALIGN(address: int) -> int:

@@ -5,10 +5,13 @@ from __future__ import annotations
 import errno
 import io
 import os
-from typing import Any
+from typing import Any, Final
 
+from cpus import capability_cy
 from smpmm.proc import registry
 from smpmm.syscall import system_call
+
+CAP_DAC_OVERRIDE: Final = 1  # passes over the modes of files
 
 
 class ProcWriter(io.BytesIO):
@@ -53,5 +56,7 @@ def proc_read(name: str) -> str:
 
 @system_call("write")
 def proc_write(name: str, text: str) -> None:
-    """Write a /proc file; the body of a system call."""
+    """Write a /proc file; the body of a system call. Its owner, the superuser, may."""
+    if not capability_cy.capable(CAP_DAC_OVERRIDE):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), f"/proc/{name}")
     registry.write(name, text)

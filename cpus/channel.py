@@ -30,7 +30,7 @@ CONFIG: Final = 5  # the first message ever: the pickled configuration
 READY: Final = 16  # payload: pickled facts of the machine
 FAILED: Final = 17  # the boot failed; payload: text
 PLACED: Final = 18  # the task of the request runs on `cpu` as `pid`
-DIED: Final = 19  # the task's CPU died
+DIED: Final = 19  # the task's CPU died; payload: of what, as text
 REPLY: Final = 20  # to a QUERY; flags 1: payload is the text of an error
 NOTICE: Final = 21  # the machine ends; payload: why, as text
 # task → client, through the monitor

@@ -238,13 +238,14 @@ class Task:
                 raise MachineError(f"the machine has ended: {self._connection.ended}")
             raise TimeoutError(f"{self!r}: no result after {timeout} s")
         if pending.answer.kind == channel.DIED:
-            cpu = pending.answer.cpu
-            raise CpuDied(
-                f"CPU {cpu} died with {self._name} (pid {pending.pid})"
-                if cpu >= 0
-                else "no CPU of the machine is alive"
-            )
+            raise CpuDied(self._of_death(pending.answer))
         return ship.load_outcome(pending.answer.payload)
+
+    def _of_death(self, answer: channel.Message) -> str:
+        if answer.cpu < 0:
+            return "no CPU of the machine is alive"
+        how = f", {answer.payload.decode()}," if answer.payload else ""
+        return f"CPU {answer.cpu} died{how} with {self._name} (pid {self._pending.pid})"
 
     def _wait(self, timeout: float | None) -> None:
         """Wait for the answer; now and then ask whether it can ever come."""

@@ -320,6 +320,11 @@ register_request("panic", end_by_panic)
 
 
 def silence() -> None:
-    """Leave SIGINT to the user's program."""
+    """Leave SIGINT to the user's program, and let no nudge end a child that is not ready.
+
+    A child inherits this; its own handler of the nudge comes with `worker.begin`. One that is
+    ignored until then comes again with the next tick.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGUSR1, signal.SIG_IGN)
     sys.stdout.flush()

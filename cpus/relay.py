@@ -292,6 +292,7 @@ class Relay:
 
     def died(self, child: Child) -> None:
         """Answer the requests of a dead CPU, and have a live one repair what it left."""
+        how = child.death.how.encode() if child.death else b""
         for number in sorted(child.requests):
             request = self.requests.get(number)
             if request is None:
@@ -300,7 +301,9 @@ class Relay:
             if request.client is not None:
                 self.to_client(
                     request.client,
-                    channel.pack(channel.DIED, cpu=child.cpu, number=request.client_number),
+                    channel.pack(
+                        channel.DIED, how, cpu=child.cpu, number=request.client_number
+                    ),
                 )
             else:
                 payload = request.message[channel.ENVELOPE.size :]

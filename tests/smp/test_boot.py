@@ -1,6 +1,7 @@
 """A machine boots, runs what is given to it, and says clearly why it cannot."""
 
 import os
+import signal
 import pickle
 import sys
 import threading
@@ -112,12 +113,22 @@ def test_a_forked_child_is_another_client():
 def test_a_task_of_a_killed_cpu_raises_cpu_died():
     with Machine(cpus=2, mem="4M") as machine:
         task = machine.spawn(lambda: os.kill(os.getpid(), 9), cpu=1)
-        with pytest.raises(CpuDied, match="CPU 1"):
+        with pytest.raises(CpuDied, match="CPU 1 died, killed by SIGKILL, with <lambda>"):
             task.result(20)
         assert machine.cpus[1].state == "dead"
         assert machine.run(lambda: "alive") == "alive"
         with pytest.raises(CpuDied):
             machine.run(lambda: 0, cpu=1)
+
+
+def test_a_nudge_before_a_process_is_ready_does_not_end_it():
+    def ignored_signals() -> int:
+        """Return what a child of the monitor ignores until it has handlers of its own."""
+        with open(f"/proc/{os.getppid()}/status") as status:
+            return int(next(line for line in status if line.startswith("SigIgn")).split()[1], 16)
+
+    with Machine(cpus=1, mem="4M") as machine:
+        assert machine.run(ignored_signals) >> (signal.SIGUSR1 - 1) & 1
 
 
 def test_a_closed_machine_says_so():

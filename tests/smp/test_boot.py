@@ -1,8 +1,8 @@
 """A machine boots, runs what is given to it, and says clearly why it cannot."""
 
 import os
-import signal
 import pickle
+import signal
 import sys
 import threading
 
@@ -125,7 +125,9 @@ def test_a_nudge_before_a_process_is_ready_does_not_end_it():
     def ignored_signals() -> int:
         """Return what a child of the monitor ignores until it has handlers of its own."""
         with open(f"/proc/{os.getppid()}/status") as status:
-            return int(next(line for line in status if line.startswith("SigIgn")).split()[1], 16)
+            return int(
+                next(line for line in status if line.startswith("SigIgn")).split()[1], 16
+            )
 
     with Machine(cpus=1, mem="4M") as machine:
         assert machine.run(ignored_signals) >> (signal.SIGUSR1 - 1) & 1

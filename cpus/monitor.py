@@ -21,7 +21,17 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from cpus import channel, deaths, event_cy, host_cy, kill_cy, percpu_cy, segment_cy, worker
+from cpus import (
+    channel,
+    deaths,
+    event_cy,
+    host_cy,
+    kill_cy,
+    percpu_cy,
+    reap_cy,
+    segment_cy,
+    worker,
+)
 from cpus.channel import FrameReader, Message, Outbox
 
 KIND_MONITOR: Final = 0
@@ -265,7 +275,7 @@ class Monitor:
         self._reap_slot(child)
 
     def _reap_slot(self, child: Child) -> None:
-        if not percpu_cy.reap_slot(child.slot):
+        if not reap_cy.reap_slot(child.slot):
             return
         self._unreaped.remove(child)
         for hook in death_hooks:

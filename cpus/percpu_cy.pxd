@@ -106,7 +106,7 @@ cdef u64 pending_ignored
 # Enter a kernel call: publish it, then pass the preemption point. On an exception `inside`
 # is 0.
 cdef inline int enter() except -1:
-    gate_publish(&this_process.inside)    # pairs with the addition in gate_acquire
+    gate_publish(&this_process.inside)    # pairs with the addition in gate_cy
     if unlikely(atomic64_load(&this_cpu.pending) != pending_ignored):
         return slow_path()
     return 0
@@ -155,28 +155,20 @@ cdef void set_pending(cpu_area *cpu, u64 bits) noexcept   # and wake the CPU if 
 cdef void wake_cpu(cpu_area *cpu) noexcept                # post its semaphore if it is halted
 cdef void raise_softirq_pending(u64 nr) noexcept          # on this CPU, inside a call
 
-# The gate of a process that is not a CPU of its own: an interrupt handler, or the sender of an
-# inter-processor interrupt. Returns 0, or -1 when that CPU is not online.
-cdef int gate_acquire(u64 cpu) noexcept
-cdef int gate_try(u64 cpu, u64 timeout_ns) noexcept       # -1 also when that takes too long
-cdef void gate_release() noexcept
 # A lock word: process slot + 1 in bits 0-7, its generation in bits 8-30, bit 31 = someone is
 # parked.
 cdef process_slot *owner_slot(u32 word) noexcept # NULL: nobody, or a process that is gone
 cdef bint owner_dead(u32 word) noexcept
 
-# Helpers of this module alone.
+# The value of `runner` that follows `word`: `slot` (+ 1), and the next number.
+cdef inline u64 runner_word(u64 word, u64 slot) noexcept:
+    return ((word >> 16) + 1) << 16 | slot
+
+# Inside a call: whether a handler has or wants the CPU and may; give it, until it is through.
+cdef bint must_stand_still() noexcept
+cdef void stand_still() noexcept
+
+# What the inline functions above fall back on.
 cdef int slow_path() except -1
 cdef int sleeping_breach(const char *what) except -1
 cdef void wake_handlers() noexcept
-cdef bint must_stand_still() noexcept
-cdef void stand_still() noexcept
-cdef u64 runner_word(u64 word, u64 slot) noexcept
-cdef void count_in(cpu_area *c, u64 cpu) noexcept
-cdef void count_out(cpu_area *c) noexcept
-cdef u64 nr_handlers_below(u64 runner, u64 cpu) noexcept
-cdef bint reap_runner(u64 cpu, process_slot *s, u64 me) noexcept
-cdef bint is_runner_below(u64 cpu, u64 me) noexcept
-cdef bint recount_handlers(u64 cpu) noexcept
-cdef u64 nr_counted(u64 cpu) noexcept
-cdef void forget_moving(u64 cpu) noexcept

@@ -1,11 +1,12 @@
-"""The processor: per-CPU area, preemption point, interrupt gate, contexts.
+"""The processor: per-CPU area, process slots, preemption point.
 
 A kernel call publishes itself: `enter` sets this process's `inside` by an exchange and then
 loads `pending`; `leave` stores 0 and loads `pending` again. A handler process that takes an
-interrupt for a CPU adds itself to that CPU's `pending`, then looks in this order: `runner`;
-`inside` of the runner is 0; `irqs_off` is 0; then it takes `runner` by compare-and-exchange.
-The exchange, the addition and the loads behind them are sequentially consistent, so of a call
-and an interrupt that start together at least one sees the other, and the call gives way.
+interrupt for a CPU (`gate_cy`) adds itself to that CPU's `pending`, then looks in this order:
+`runner`; `inside` of the runner is 0; `irqs_off` is 0; then it takes `runner` by
+compare-and-exchange. The exchange, the addition and the loads behind them are sequentially
+consistent, so of a call and an interrupt that start together at least one sees the other, and
+the call gives way.
 
 1. Fast path: exchange, load, equal to `pending_ignored`: go on (2–4 ns).
 2. A handler is counted and interrupts are on: stand still, `inside` = 0, until it is through.
@@ -21,7 +22,6 @@ from cython.cimports.cpus import segment_cy
 from cython.cimports.cpus.atomic import (
     atomic32_load,
     atomic32_store,
-    atomic64_cmpxchg,
     atomic64_fetch_add,
     atomic64_fetch_and,
     atomic64_fetch_or,
@@ -31,7 +31,6 @@ from cython.cimports.cpus.atomic import (
     atomic64_xchg,
     clock_ns,
     clock_ticks,
-    compiler_barrier,
     cpu_relax,
     futex_wait,
     futex_wake,
@@ -40,16 +39,9 @@ from cython.cimports.cpus.atomic import (
     unlikely,
 )
 from cython.cimports.cpus.callsite_cy import stack_sites
-from cython.cimports.cpus.kill_cy import (
-    KILL_GATE_COUNTED,
-    KILL_GATE_RELEASING,
-    KILL_GATE_TAKEN,
-    KILL_STANDING_STILL,
-    kill_point,
-)
+from cython.cimports.cpus.kill_cy import KILL_STANDING_STILL, kill_point
 from cython.cimports.cpus.segment_cy import machine_ns, ticks_to_ns
 from cython.cimports.libc.string import strncpy
-from cython.cimports.posix.unistd import usleep
 
 # Registered by later layers, called outside of any kernel call. No argument.
 softirq_hook: object = None
@@ -90,35 +82,6 @@ def attach(config: object = None) -> None:
     process_slots = cython.cast(
         cython.pointer[process_slot], segment_cy.region_at(b"process_slots")
     )
-
-
-def take_slot(slot: int, kind: int, name: str, cpu: int = 0) -> None:
-    """Mark `slot` live for a process that is about to be forked; the monitor only."""
-    s: cython.pointer[process_slot] = cython.address(process_slots[slot])
-    encoded: bytes = name.encode()
-    s.inside = 0
-    s.interrupted = 0
-    s.counted_cpu = 0
-    s.saved_preempt = 0
-    s.pid = 0
-    s.nr_stack = 0
-    s.waiting_lock = 0
-    s.parked = 0
-    s.nr_held = 0
-    s.kind = kind
-    s.cpu = cpu
-    s.generation += 1
-    strncpy(s.name, encoded, 23)
-    s.state = SLOT_LIVE
-
-
-def free_slot() -> int:
-    """Return the first free slot, else raise OverflowError; the monitor only."""
-    i: cython.int
-    for i in range(NR_SLOTS):
-        if process_slots[i].state == SLOT_FREE:
-            return i
-    raise OverflowError(f"all {NR_SLOTS} process slots are taken")
 
 
 def become(slot: int, pid: int) -> None:
@@ -289,155 +252,6 @@ def raise_softirq_pending(nr):
     set_pending(this_cpu, PENDING_SOFTIRQ)
 
 
-def runner_word(word, slot):
-    """Return the value of `runner` that follows `word`: `slot` (+1), and the next number."""
-    return ((word >> 16) + 1) << 16 | slot
-
-
-def count_in(c, cpu):
-    atomic64_store(cython.address(this_process.counted_cpu), (cpu + 1) | COUNT_MOVING)
-    atomic64_fetch_add(cython.address(c.pending), 1)  # pairs with the exchange in enter
-    atomic64_store(cython.address(this_process.counted_cpu), cpu + 1)
-
-
-def count_out(c):
-    atomic64_store(
-        cython.address(this_process.counted_cpu), this_process.counted_cpu | COUNT_MOVING
-    )
-    atomic64_fetch_sub(cython.address(c.pending), 1)
-    atomic64_store(cython.address(this_process.counted_cpu), 0)
-    futex_wake(low_half(cython.address(c.pending)), 64)
-
-
-def gate_acquire(cpu):
-    return gate_try(cpu, 0)
-
-
-def gate_try(cpu, timeout_ns):
-    """Become `cpu`: wait until its runner is outside of any call with interrupts enabled.
-
-    On return this process is that CPU, outside a call, interrupts are off and the count has a
-    hardirq. The words of the interrupted context are in this process's slot, for whoever must
-    put them back if it is killed. The caller is outside a call itself, and in no interrupt.
-    """
-    global this_cpu, pending_ignored
-    c: cython.pointer[cpu_area] = cython.address(cpu_areas[cpu])
-    word: u64
-    r: cython.pointer[process_slot]
-    spins: cython.int = 0
-    until: u64 = machine_ns() + timeout_ns if timeout_ns != 0 else 0
-    my_inside: cython.pointer[u64] = cython.address(this_process.inside)
-    count_in(c, cpu)
-    kill_point(KILL_GATE_COUNTED)
-    while True:
-        if atomic64_load(cython.address(c.state)) != CPU_ONLINE:
-            count_out(c)
-            return -1
-        word = atomic64_load(cython.address(c.runner))
-        if word & RUNNER_SLOT == 0:
-            cpu_relax()  # its own process has died: the state says so next
-            continue
-        r = cython.address(process_slots[(word & RUNNER_SLOT) - 1])
-        if atomic64_load(cython.address(r.inside)) == 0:
-            if atomic64_load(cython.address(c.irqs_off)) == 0:
-                # Inside before the exchange: from then on others look at this process's word.
-                atomic64_xchg(my_inside, 1)
-                this_process.interrupted = word & RUNNER_SLOT
-                # The word has a number: a runner that left and came back is another.
-                if (
-                    atomic64_cmpxchg(
-                        cython.address(c.runner), word, runner_word(word, this_slot)
-                    )
-                    == word
-                ):
-                    break
-                this_process.interrupted = 0
-                atomic64_store(my_inside, 0)
-                continue
-        spins += 1
-        if spins < SPINS:
-            cpu_relax()
-        else:
-            if until != 0 and machine_ns() > until:
-                count_out(c)
-                return -1
-            futex_wait(low_half(cython.address(r.inside)), 1, WAIT_NS)
-            if spins > 2 * SPINS and atomic64_load(cython.address(c.irqs_off)) != 0:
-                futex_wait(low_half(cython.address(c.irqs_off)), 1, WAIT_NS)
-    kill_point(KILL_GATE_TAKEN)
-    c.irqs_off = 1
-    this_process.saved_preempt = c.preempt_count + 1
-    compiler_barrier()
-    c.preempt_count += HARDIRQ_OFFSET
-    if this_process.kind != KIND_CPU:
-        this_process.cpu = cython.cast(u32, cpu)
-    this_cpu = c
-    pending_ignored = nr_handlers_below(word & RUNNER_SLOT, cpu) + 1
-    leave()
-    return 0
-
-
-def nr_handlers_below(runner, cpu):
-    """Count the handlers on the stack of runners of `cpu`, from `runner` downwards."""
-    n: u64 = 0
-    r: cython.pointer[process_slot]
-    while True:
-        r = cython.address(process_slots[runner - 1])
-        if (r.kind == KIND_CPU and r.cpu == cpu) or r.interrupted == 0:
-            return n
-        n += 1
-        runner = r.interrupted
-
-
-def gate_release():
-    global pending_ignored, this_cpu
-    c: cython.pointer[cpu_area] = this_cpu
-    others: cython.bint
-    atomic64_xchg(cython.address(this_process.inside), 1)
-    if must_stand_still():
-        stand_still()
-    c.irqs_off = 1
-    c.preempt_count = this_process.saved_preempt - 1
-    compiler_barrier()
-    this_process.saved_preempt = 0
-    # Nobody takes the CPU before `runner` changes, since `inside` is 1; killed in between, the
-    # monitor finds this process as the runner and does the rest. The interrupted context
-    # stands still until `pending` drops.
-    atomic64_store(cython.address(c.irqs_off), 0)
-    atomic64_store(cython.address(c.runner), runner_word(c.runner, this_process.interrupted))
-    kill_point(KILL_GATE_RELEASING)
-    this_process.interrupted = 0
-    others = (
-        atomic64_load(cython.address(c.pending)) ^ pending_ignored
-    ) & PENDING_HANDLERS != 0
-    count_out(c)
-    atomic64_store(cython.address(this_process.inside), 0)
-    if others:
-        futex_wake(low_half(cython.address(this_process.inside)), 64)
-        futex_wake(low_half(cython.address(c.irqs_off)), 64)
-    pending_ignored = 0
-    if atomic64_load(cython.address(c.softirq_pending)) != 0:
-        set_pending(c, PENDING_SOFTIRQ)
-    if this_process.kind == KIND_CPU:
-        this_cpu = cython.address(cpu_areas[this_process.cpu])
-
-
-def owner_slot(word):
-    slot: u32 = word & 0xFF
-    s: cython.pointer[process_slot]
-    if slot == 0 or slot > NR_SLOTS:
-        return cython.NULL
-    s = cython.address(process_slots[slot - 1])
-    if s.generation & 0x7FFFFF != (word >> 8) & 0x7FFFFF:
-        return cython.NULL
-    return s
-
-
-def owner_dead(word):
-    s: cython.pointer[process_slot] = owner_slot(word)
-    return s == cython.NULL or atomic32_load(cython.address(s.state)) != SLOT_LIVE
-
-
 def prepare_halt() -> bool:
     """Announce that this CPU halts; false, and it does not, when there is work after all."""
     c: cython.pointer[cpu_area] = this_cpu
@@ -498,22 +312,33 @@ def preemption_point() -> None:
     leave()
 
 
-def become_cpu(cpu: int) -> bool:
-    """Take an interrupt for `cpu`: be that CPU, in hardirq context with interrupts off.
+def take_slot(slot: int, kind: int, name: str, cpu: int = 0) -> None:
+    """Mark `slot` live for a process that is about to be forked; the monitor only."""
+    s: cython.pointer[process_slot] = cython.address(process_slots[slot])
+    encoded: bytes = name.encode()
+    s.inside = 0
+    s.interrupted = 0
+    s.counted_cpu = 0
+    s.saved_preempt = 0
+    s.pid = 0
+    s.nr_stack = 0
+    s.waiting_lock = 0
+    s.parked = 0
+    s.nr_held = 0
+    s.kind = kind
+    s.cpu = cpu
+    s.generation += 1
+    strncpy(s.name, encoded, 23)
+    s.state = SLOT_LIVE
 
-    False when the CPU is not online. The caller ends it with `leave_cpu`.
-    """
-    return gate_acquire(cpu) == 0
 
-
-def try_become_cpu(cpu: int, timeout_ns: int) -> bool:
-    """The same, but wait `timeout_ns` at most for it to let an interrupt in."""
-    return gate_try(cpu, timeout_ns) == 0
-
-
-def leave_cpu() -> None:
-    """End the interrupt that `become_cpu` began."""
-    gate_release()
+def free_slot() -> int:
+    """Return the first free slot, else raise OverflowError; the monitor only."""
+    i: cython.int
+    for i in range(NR_SLOTS):
+        if process_slots[i].state == SLOT_FREE:
+            return i
+    raise OverflowError(f"all {NR_SLOTS} process slots are taken")
 
 
 def mark_dead(slot: int) -> None:
@@ -526,124 +351,20 @@ def set_cpu_state(cpu: int, state: int) -> None:
     atomic64_store(cython.address(cpu_areas[cpu].state), state)
 
 
-def reap_slot(slot: int) -> bool:
-    """Put back what the dead process of `slot` had taken of CPUs; the monitor only.
-
-    A dead process that was some CPU's runner gives it back to what it interrupted; a dead CPU
-    is taken from the handlers. False when another handler still runs above it, or counts
-    itself: call again when that has gone on; until True, what the slot says must stay.
-    """
-    s: cython.pointer[process_slot] = cython.address(process_slots[slot])
-    i: cython.int
-    counted: u64
-    if s.kind == KIND_CPU:
-        atomic64_store(cython.address(cpu_areas[s.cpu].state), CPU_DEAD)
-    # Nobody pushes a dead process aside from here on.
-    atomic64_xchg(cython.address(s.inside), 1)
-    for i in range(cython.cast(cython.int, segment_cy.header.nr_cpus)):
-        if not reap_runner(cython.cast(u64, i), s, cython.cast(u64, slot) + 1):
-            return False
-    counted = s.counted_cpu
-    if counted & COUNT_MOVING:
-        if not recount_handlers((counted & ~cython.cast(u64, COUNT_MOVING)) - 1):
-            return False
-    elif counted != 0:
-        atomic64_fetch_sub(cython.address(cpu_areas[counted - 1].pending), 1)
-        s.counted_cpu = 0
-        futex_wake(low_half(cython.address(cpu_areas[counted - 1].pending)), 64)
-    s.interrupted = 0
-    s.saved_preempt = 0
-    atomic64_store(cython.address(s.inside), 0)
-    futex_wake(low_half(cython.address(s.inside)), 64)
-    return True
+def owner_slot(word):
+    slot: u32 = word & 0xFF
+    s: cython.pointer[process_slot]
+    if slot == 0 or slot > NR_SLOTS:
+        return cython.NULL
+    s = cython.address(process_slots[slot - 1])
+    if s.generation & 0x7FFFFF != (word >> 8) & 0x7FFFFF:
+        return cython.NULL
+    return s
 
 
-def reap_runner(cpu, s, me):
-    """Take the dead process `me` (slot + 1) off the runners of `cpu`; false: it is below."""
-    c: cython.pointer[cpu_area] = cython.address(cpu_areas[cpu])
-    word: u64 = atomic64_load(cython.address(c.runner))
-    if word & RUNNER_SLOT != me:
-        return not is_runner_below(cpu, me)
-    if s.kind == KIND_CPU and s.cpu == cpu:
-        return atomic64_cmpxchg(cython.address(c.runner), word, runner_word(word, 0)) == word
-    # A new number first: who has looked at the word before `inside` was 1 starts again.
-    if atomic64_cmpxchg(cython.address(c.runner), word, runner_word(word, me)) != word:
-        return False
-    if s.saved_preempt != 0:
-        c.preempt_count = s.saved_preempt - 1
-        s.saved_preempt = 0
-    atomic64_store(cython.address(c.irqs_off), 0)
-    atomic64_store(cython.address(c.runner), runner_word(c.runner, s.interrupted))
-    s.interrupted = 0
-    futex_wake(low_half(cython.address(c.irqs_off)), 64)
-    return True
-
-
-def is_runner_below(cpu, me):
-    """Whether the process `me` (slot + 1) is pushed aside on the runners of `cpu`."""
-    c: cython.pointer[cpu_area] = cython.address(cpu_areas[cpu])
-    word: u64
-    at: u64
-    r: cython.pointer[process_slot]
-    found: cython.bint
-    while True:
-        word = atomic64_load(cython.address(c.runner))
-        at = word & RUNNER_SLOT
-        found = False
-        while at != 0 and not found:
-            found = at == me
-            r = cython.address(process_slots[at - 1])
-            at = 0 if r.kind == KIND_CPU and r.cpu == cpu else r.interrupted
-        if found or atomic64_load(cython.address(c.runner)) == word:
-            return found
-
-
-def recount_handlers(cpu):
-    """Make the count in `pending` agree with the slots that say they are in it.
-
-    A process that was killed while it counted itself leaves the two apart. Waits until no live
-    one is at it; false when that does not come to an end.
-    """
-    c: cython.pointer[cpu_area] = cython.address(cpu_areas[cpu])
-    before: u64
-    counted: u64
-    _tries: cython.int
-    for _tries in range(200):
-        before = atomic64_load(cython.address(c.pending))
-        counted = nr_counted(cpu)
-        if counted == NR_SLOTS or nr_counted(cpu) != counted:
-            usleep(50)
-            continue
-        counted |= before & ~cython.cast(u64, PENDING_HANDLERS)
-        if atomic64_cmpxchg(cython.address(c.pending), before, counted) == before:
-            futex_wake(low_half(cython.address(c.pending)), 64)
-            forget_moving(cpu)
-            return True
-    return False
-
-
-def nr_counted(cpu):
-    """Count the slots that are in the `pending` of `cpu`; NR_SLOTS: a live one changes it."""
-    n: u64 = 0
-    i: cython.int
-    counted: u64
-    for i in range(NR_SLOTS):
-        counted = atomic64_load(cython.address(process_slots[i].counted_cpu))
-        if counted == cpu + 1 and process_slots[i].state != SLOT_FREE:
-            n += 1
-        elif counted == ((cpu + 1) | COUNT_MOVING) and process_slots[i].state == SLOT_LIVE:
-            return NR_SLOTS
-    return n
-
-
-def forget_moving(cpu):
-    """Take those who died while they changed the count of `cpu` for not counted."""
-    i: cython.int
-    for i in range(NR_SLOTS):
-        if process_slots[i].state == SLOT_DEAD and process_slots[i].counted_cpu == (
-            (cpu + 1) | COUNT_MOVING
-        ):
-            process_slots[i].counted_cpu = 0
+def owner_dead(word):
+    s: cython.pointer[process_slot] = owner_slot(word)
+    return s == cython.NULL or atomic32_load(cython.address(s.state)) != SLOT_LIVE
 
 
 def slot_info(slot: int) -> dict:

@@ -4,7 +4,7 @@ import random
 import time
 from typing import Final
 
-from cpus import percpu_cy, segment_cy, worker
+from cpus import gate_cy, segment_cy, worker
 from interrupts import globalirq_cy, irq_cy, tasklet_cy, tick_cy, timer_cy, tqueue_cy
 
 TIMER_BH: Final = 0
@@ -26,7 +26,7 @@ def do_tick() -> None:
     keeper = tick_cy.look_at_cpus()
     if keeper < 0 or not (timer_cy.due() or tqueue_cy.nr_queued(tqueue_cy.TIMER)):
         return
-    if not percpu_cy.try_become_cpu(keeper, GATE_NS):
+    if not gate_cy.try_become_cpu(keeper, GATE_NS):
         return  # its interrupts are off: the next tick tries again
     try:
         globalirq_cy.count_timer_irq(keeper)
@@ -35,7 +35,7 @@ def do_tick() -> None:
         if tqueue_cy.nr_queued(tqueue_cy.TIMER):
             tasklet_cy.mark_bh(TQUEUE_BH)
     finally:
-        percpu_cy.leave_cpu()
+        gate_cy.leave_cpu()
 
 
 def synthetic_main(

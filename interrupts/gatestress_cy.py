@@ -11,10 +11,9 @@ differ.
 import cython
 from cython.cimports.cpus import percpu_cy, segment_cy
 from cython.cimports.cpus.atomic import compiler_barrier, cpu_relax
+from cython.cimports.cpus.gate_cy import gate_acquire, gate_release
 from cython.cimports.cpus.percpu_cy import (
     enter,
-    gate_acquire,
-    gate_release,
     irq_restore,
     irq_save,
     leave,

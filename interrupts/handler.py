@@ -10,7 +10,7 @@
 import contextlib
 from typing import Final
 
-from cpus import context_cy, kill_cy, percpu_cy, segment_cy, worker
+from cpus import context_cy, gate_cy, kill_cy, segment_cy, worker
 from interrupts import irq_cy
 from interrupts.callbacks import call_text, function_at
 from interrupts.guard import call_guarded
@@ -47,13 +47,13 @@ def load_handlers(line: int) -> None:
 def take_interrupt(line: int) -> None:
     """Be a CPU for one interrupt; nothing happens when the line was disabled meanwhile."""
     cpu = irq_cy.choose_cpu(line)
-    if cpu < 0 or not percpu_cy.become_cpu(cpu):
+    if cpu < 0 or not gate_cy.become_cpu(cpu):
         return
     try:
         if irq_cy.begin_irq(line):
             irq_cy.end_irq(line, not run_actions(line))
     finally:
-        percpu_cy.leave_cpu()
+        gate_cy.leave_cpu()
 
 
 def run_actions(line: int) -> bool:

@@ -15,14 +15,13 @@ from cython.cimports.cpus.atomic import (
     atomic64_store,
     compiler_barrier,
 )
+from cython.cimports.cpus.gate_cy import gate_acquire, gate_release
 from cython.cimports.cpus.handle_cy import address_of
 from cython.cimports.cpus.kill_cy import KILL_CACHE_DESTROY, kill_point
 from cython.cimports.cpus.percpu_cy import (
     cpu_areas,
     enter,
     enter_sleeping,
-    gate_acquire,
-    gate_release,
     leave,
     this_cpu,
     this_owner,

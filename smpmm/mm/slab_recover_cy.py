@@ -13,12 +13,11 @@ process held is taken over by whoever wants it next, who rebuilds that cache fir
 import cython
 from cython.cimports.cpus import segment_cy
 from cython.cimports.cpus.atomic import atomic32_store
+from cython.cimports.cpus.gate_cy import gate_acquire, gate_release
 from cython.cimports.cpus.percpu_cy import (
     KIND_CPU,
     cpu_areas,
     enter,
-    gate_acquire,
-    gate_release,
     irq_restore,
     irq_save,
     leave,

@@ -67,13 +67,13 @@ class Killer:
 
     def reap(self, slot: int) -> tuple[int, int, int]:
         """Do what a monitor does about a death."""
-        from cpus import host_cy, percpu_cy
+        from cpus import host_cy, percpu_cy, reap_cy
         from interrupts import gatestress_cy
 
         entry = self.pids.pop(slot)
         percpu_cy.mark_dead(slot)
         gatestress_cy.forget(slot)
-        wait_until(lambda: percpu_cy.reap_slot(slot), f"slot {slot} is not reaped")
+        wait_until(lambda: reap_cy.reap_slot(slot), f"slot {slot} is not reaped")
         host_cy.release_slot(slot)
         return entry
 

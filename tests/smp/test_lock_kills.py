@@ -12,7 +12,7 @@ import time
 
 import pytest
 
-from cpus import bug, kill_cy, lock_cy, percpu_cy, segment_cy, spinlock_cy
+from cpus import bug, gate_cy, kill_cy, lock_cy, percpu_cy, reap_cy, segment_cy, spinlock_cy
 from tests.support import KIND_CPU, small_machine
 
 LOCKS = [0xC0001000 + 64 * i for i in range(3)]
@@ -118,7 +118,7 @@ class Crowd:
         info = percpu_cy.slot_info(number)
         self.with_locks += bool(info["held"] or info["waiting_lock"])
         percpu_cy.mark_dead(number)
-        percpu_cy.reap_slot(number)
+        reap_cy.reap_slot(number)
         spinlock_cy.wake_parked()
 
     def kill(self, number: int) -> None:
@@ -213,14 +213,14 @@ def test_a_handler_that_waits_for_the_lock_of_what_it_interrupted_is_told_at_onc
         percpu_cy.become(2, os.getpid())
         while not add(taken, 0):
             time.sleep(0.0005)
-        assert percpu_cy.become_cpu(1)
+        assert gate_cy.become_cpu(1)
         try:
             lock_cy.spin_lock(LOCKS[0])
         except bug.Deadlock as deadlock:
             text = deadlock.report
         else:
             text = ""
-        percpu_cy.leave_cpu()
+        gate_cy.leave_cpu()
         add(taken + 8, 1)
         assert "deadlock detected on CPU#1" in text
         assert "irq5 waits for c0001000" in text and "held by cpu1, taken at" in text
@@ -275,13 +275,13 @@ def test_a_waiter_that_is_interrupted_is_in_two_waits():
         percpu_cy.become(3, os.getpid())
         while not percpu_cy.slot_info(1)["waiting_lock"]:
             time.sleep(0.0005)
-        assert percpu_cy.become_cpu(1)
+        assert gate_cy.become_cpu(1)
         try:
             lock_cy.spin_lock(LOCKS[0])
         except bug.Deadlock:
             return
         finally:
-            percpu_cy.leave_cpu()
+            gate_cy.leave_cpu()
             add(ready + 8, 1)
         os._exit(5)
 

@@ -9,7 +9,7 @@ import signal
 
 import pytest
 
-from cpus import kill_cy, percpu_cy
+from cpus import kill_cy, percpu_cy, reap_cy
 from smpmm.mm import (
     cache_cy,
     page_calls_cy,
@@ -56,7 +56,7 @@ def work(rounds: int, seed: int = 0) -> None:
 def bury(slot: int = 1, cpu: int = 1) -> int:
     """Do what a machine does after a death; frees what the dead one had, returns how many."""
     percpu_cy.mark_dead(slot)
-    percpu_cy.reap_slot(slot)
+    reap_cy.reap_slot(slot)
     slab_recover_cy.recover(slot, KIND_CPU, cpu)
     zone_cy.rebuild()
     slab_check.check_slabs()

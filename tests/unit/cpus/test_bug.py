@@ -5,7 +5,17 @@ import re
 
 import pytest
 
-from cpus import bug, context_cy, errors, event_cy, lock_cy, percpu_cy, segment_cy, spinlock_cy
+from cpus import (
+    bug,
+    context_cy,
+    errors,
+    event_cy,
+    gate_cy,
+    lock_cy,
+    percpu_cy,
+    segment_cy,
+    spinlock_cy,
+)
 from tests.support import in_child, small_machine
 
 LOCK = 0xC0001000
@@ -84,11 +94,11 @@ def test_report_of_an_interrupt_says_what_it_interrupted():
 
     def interrupt():
         percpu_cy.become(1, os.getpid())
-        assert percpu_cy.become_cpu(0)
+        assert gate_cy.become_cpu(0)
         with pytest.raises(errors.SleepingInAtomic) as caught:
             context_cy.might_sleep()
         below = caught.value.report.partition("interrupted: ")[2].splitlines()
-        percpu_cy.leave_cpu()
+        gate_cy.leave_cpu()
         matches(below[0], r"cpu0 \(pid \d+\) on CPU 0")
         assert below[1] == " 1 lock held there:"
         matches(below[2], r" #0: c0001000 \(.+\), at: test_report_of_an_interrupt.*")

@@ -11,6 +11,7 @@ from cpus import (
     context_cy,
     errors,
     event_cy,
+    gate_cy,
     kill_cy,
     lock_cy,
     lockstat,
@@ -331,8 +332,8 @@ def test_sender_of_an_interrupt_is_part_of_a_cycle():
     lock_cy.spin_lock(LOCK)
     pid = in_child(other, wait=False)
     os.read(ready, 1)
-    assert percpu_cy.become_cpu(1)
-    percpu_cy.leave_cpu()
+    assert gate_cy.become_cpu(1)
+    gate_cy.leave_cpu()
     lock_cy.spin_unlock(LOCK)
     assert os.waitpid(pid, 0)[1] == 0
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from cpus import percpu_cy, segment_cy, spinlock_cy, task_cy
+from cpus import percpu_cy, reap_cy, segment_cy, spinlock_cy, task_cy
 from interrupts import (
     callbacks,
     handler,
@@ -65,7 +65,7 @@ class Rig:
             os.waitpid(self.pids[slot], 0)
         del self.pids[slot]
         percpu_cy.mark_dead(slot)
-        wait_until(lambda: percpu_cy.reap_slot(slot))
+        wait_until(lambda: reap_cy.reap_slot(slot))
 
     def end(self) -> None:
         segment_cy.power_off()

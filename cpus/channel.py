@@ -19,6 +19,8 @@ ENVELOPE: Final = Struct("!BBhIIQ")
 CHUNK_BYTES: Final = 1 << 18
 
 ANY_CPU: Final = -1
+# Clients have numbers of their own, above every pid: who has a file open is one or the other.
+FIRST_CLIENT: Final = 1 << 32
 
 # client → monitor
 CALL: Final = 1  # run the payload as a task on `cpu`

@@ -53,6 +53,8 @@ death_hooks: list[Callable[[int, int, int], None]] = []
 request_handlers: dict[str, Callable[["Monitor", "Child", Any], Any]] = {}
 # Functions "module:name" that a live CPU runs after a death: function(slot, kind, cpu).
 recovery_names: list[str] = []
+# Functions "module:name" that a live CPU runs when a client has gone: function(its number).
+client_exit_names: list[str] = []
 
 
 def register_child_main(name: str, function: Callable[..., None]) -> None:
@@ -73,6 +75,14 @@ def on_death(function: Callable[[int, int, int], None]) -> None:
 def register_recovery(name: str) -> None:
     """Have a live CPU run "module:function" (slot, kind, cpu) after each death, as a task."""
     recovery_names.append(name)
+
+
+def register_client_exit(name: str) -> None:
+    """Have a live CPU run "module:function" (number), as a task, after a client has gone.
+
+    None of the client's system calls is under way then.
+    """
+    client_exit_names.append(name)
 
 
 @dataclass

@@ -1,4 +1,4 @@
-"""After a death: what each layer does about it, on a CPU that lives."""
+"""After a death, or when a client has gone: what each layer does, on a CPU that lives."""
 
 from typing import Final
 
@@ -19,6 +19,15 @@ def run(names: tuple[str, ...], slot: int, kind: int, cpu: int) -> None:
             ship.named(name)(slot, kind, cpu)
         except Exception as error:
             event_cy.log(f"smpmm: recovery {name} after slot {slot}: {error!r}", 2)
+
+
+def client_exit(names: tuple[str, ...], client: int) -> None:
+    """Run what the layers registered for a client that has gone; a kernel task, may sleep."""
+    for name in names:
+        try:
+            ship.named(name)(client)
+        except Exception as error:
+            event_cy.log(f"smpmm: {name} after client {client:#x} has gone: {error!r}", 2)
 
 
 def tasks(slot: int, kind: int, cpu: int) -> None:

@@ -40,7 +40,9 @@ class Client:
     socket: socket.socket
     reader: FrameReader
     outbox: Outbox
+    number: int
     first: bool = False
+    gone: bool = False
     numbers: dict[int, int] = field(default_factory=dict)  # its request number -> ours
 
 
@@ -53,6 +55,7 @@ class Request:
     client_number: int
     cpu: int
     pid: int
+    is_syscall: bool = False
     message: bytes = b""  # of a job: to be sent again if its CPU dies
     done: Callable[[Message], None] | None = None
 
@@ -72,6 +75,7 @@ class Relay:
         self._settling: list[tuple[int, int]] = []  # deferred queries: number, deaths
         self._next_pid = FIRST_TASK_PID
         self._next_call_pid = FIRST_CALL_PID
+        self._next_client = channel.FIRST_CLIENT
         machine.relay = self
         self._add_client(control, first=True)
         self._listen()
@@ -98,7 +102,8 @@ class Relay:
         if uid != os.getuid():
             connection.close()
             return
-        self._add_client(connection).outbox.put(self._greeting())
+        client = self._add_client(connection)
+        client.outbox.put(self._greeting(client))
 
     def greet(self, layout: dict[str, Any], config: Any) -> None:
         """Tell the first client that the machine runs, and what it needs to know of it."""
@@ -109,14 +114,16 @@ class Relay:
             "config": config,
             "layout": layout,
         }
-        self.to_client(self.clients[0], self._greeting())
+        self.to_client(self.clients[0], self._greeting(self.clients[0]))
 
-    def _greeting(self) -> bytes:
-        return channel.pack(channel.READY, pickle.dumps(self.facts))
+    def _greeting(self, client: Client) -> bytes:
+        facts = self.facts | {"client": client.number}
+        return channel.pack(channel.READY, pickle.dumps(facts))
 
     def _add_client(self, connection: socket.socket, *, first: bool = False) -> Client:
         fd = connection.fileno()
-        client = Client(connection, FrameReader(fd), Outbox(fd), first)
+        client = Client(connection, FrameReader(fd), Outbox(fd), self._next_client, first)
+        self._next_client += 1
         self.clients.append(client)
         self.machine.selector.register(
             fd, selectors.EVENT_READ, lambda events: self._client_ready(client, events)
@@ -142,12 +149,29 @@ class Relay:
             self.machine.selector.modify(key.fd, events, key.data)
 
     def _client_gone(self, client: Client) -> None:
-        """Forget a client; the tasks that it began go on, and nobody gets their results."""
+        """Forget a client, as a process that was killed.
+
+        Its system calls end and its files are closed; the tasks that it began go on, and
+        nobody gets their results.
+        """
         self.machine.selector.unregister(client.reader.fd)
         client.socket.close()
         self.clients.remove(client)
+        client.gone = True
         if client.first:
             self.machine.end("its control socket was closed")
+            return
+        for number in client.numbers.values():
+            if self.requests[number].is_syscall:
+                self._send_signal(self.requests[number], channel.SIGNAL_KILL)
+        self._exit_client(client)
+
+    def _exit_client(self, client: Client) -> None:
+        """Have a CPU give back what a client had, once its last system call has ended."""
+        if any(self.requests[number].is_syscall for number in client.numbers.values()):
+            return
+        names = tuple(monitor.client_exit_names)
+        self.job(pickle.dumps(("cpus.recovery:client_exit", (names, client.number), {})))
 
     def to_client(self, client: Client, message: bytes) -> None:
         if client in self.clients:
@@ -184,6 +208,7 @@ class Relay:
         else:
             pid, self._next_pid = self._next_pid, self._next_pid + 1
         request = self._new_request(client, message.number, cpu, pid)
+        request.is_syscall = bool(message.flags & channel.FLAG_SYSCALL)
         task = channel.pack(
             channel.TASK,
             message.payload,
@@ -229,10 +254,14 @@ class Relay:
     def _signal(self, client: Client, message: Message) -> None:
         request = self.requests.get(client.numbers.get(message.number, 0))
         if request is not None:
-            signal = channel.pack(channel.SIGNAL, flags=message.flags, number=request.number)
-            if (child := self.machine.cpus.get(request.cpu)) is not None:
-                self.machine.send(child, signal)
-                os.kill(child.pid, host_signal.SIGUSR1)  # also a task that calls no kernel
+            self._send_signal(request, message.flags)
+
+    def _send_signal(self, request: Request, which: int) -> None:
+        if (child := self.machine.cpus.get(request.cpu)) is not None:
+            self.machine.send(
+                child, channel.pack(channel.SIGNAL, flags=which, number=request.number)
+            )
+            os.kill(child.pid, host_signal.SIGUSR1)  # also a task that calls no kernel
 
     def _query(self, client: Client, message: Message) -> None:
         name, args = pickle.loads(message.payload)
@@ -287,6 +316,8 @@ class Relay:
             self.machine.cpus[request.cpu].requests.discard(request.number)
         if request.client is not None:
             request.client.numbers.pop(request.client_number, None)
+            if request.client.gone and request.is_syscall:
+                self._exit_client(request.client)
 
     # Deaths and the end
 

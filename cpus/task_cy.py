@@ -442,7 +442,8 @@ def change_flags(
 def change_depth(change):
     """Enter (1) or leave (-1) kernel code called by the kernel; returns the new depth.
 
-    On leaving, the task gives way if it was asked to meanwhile, and a signal is over.
+    On leaving, the task gives way if it was asked to meanwhile, or ends at its next call if it
+    was killed, and a signal is over.
     """
     depth: u64 = 0
     enter_quietly()
@@ -452,7 +453,7 @@ def change_depth(change):
             t.depth += cython.cast(u64, change)
         depth = t.depth
         if depth == 0:
-            if t.flags & PF_RESCHED:
+            if t.flags & (PF_RESCHED | PF_KILLED):
                 set_pending(this_cpu, PENDING_RESCHED)
             atomic64_fetch_and(
                 cython.address(t.flags), ~cython.cast(u64, PF_RESCHED | PF_SIGNALED)

@@ -45,6 +45,7 @@ def attach(config: Any) -> None:
 
     sched.task_end_hooks.append(task_ended)
     monitor.register_recovery("smpmm.files:recover")
+    monitor.register_client_exit("smpmm.files:client_exit")
     monitor.register_recovery("smpmm.mm.owners:recover")
     relay.register_query("dmesg", lambda relay, args: event_cy.dmesg())
     relay.register_query("proc", lambda relay, name: registry.read_outside(name))

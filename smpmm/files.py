@@ -16,10 +16,12 @@ import errno
 import io
 import os
 import weakref
+from collections.abc import Callable
 from typing import Any, NoReturn
 
 from greenlet import getcurrent
 
+from cpus import channel
 from cpus.errors import MachineError
 from smpmm import chrdev, files_cy, registry_cy
 from smpmm.fops import operations_at
@@ -44,19 +46,21 @@ def fail(number: int, path: str = "") -> NoReturn:
 
 
 # System calls: run as a task, on any CPU. A file is the number of its record and how often
-# that has been used.
+# that has been used. Its record names who must close it: a task, or a client outside, for whom
+# the monitor has it closed when he has gone.
 
 
 @system_call("open")
-def sys_open(path: str, flags: int, owner: int = 0) -> tuple[int, int]:
+def sys_open(path: str, flags: int, owner: int) -> tuple[int, int]:
     """Open a device node; returns the file. `owner` is who must close it. May sleep."""
+    _openers.add(getcurrent())
     i_rdev = chrdev.lookup(path)
     info = registry_cy.chrdev_info(MAJOR(i_rdev))
     if info is None:
         fail(errno.ENODEV, path)
     _name, fops, serial = info
     # Until the open is through it is this task's to close: its CPU may die.
-    opener = owner or current_owner()
+    opener = current_owner()
     number = registry_cy.claim_file(opener, flags, i_rdev, fops, serial)
     if number < 0:
         fail(errno.ENFILE if number == -1 else errno.ENODEV, path)
@@ -94,9 +98,12 @@ def _operate(file: files_cy.File, name: str, *arguments: Any, missing: int = 0) 
 
 
 @system_call("close")
-def sys_close(handle: tuple[int, int]) -> None:
-    """Close an open file: its release operation, then its record."""
+def sys_close(handle: tuple[int, int], owner: int) -> None:
+    """Close the file of `owner`: its release operation, then its record. May sleep."""
     file = file_of(handle)
+    # Of two who close it one does; if this task's CPU dies, the file is closed as the task's.
+    if not registry_cy.pass_file(file.number, owner, current_owner()):
+        fail(errno.EBADF)
     try:
         _operate(file, "release", file.f_inode, file)
     finally:
@@ -212,8 +219,16 @@ def sys_ioctl(handle: tuple[int, int], command: int, arg: Any) -> tuple[int, byt
 
 def task_exit() -> None:
     """Close what the task that ends left open: called in its greenlet."""
-    for handle in _of_tasks.pop(getcurrent(), ()):
-        sys_close(handle)
+    if getcurrent() in _openers:
+        me = current_owner()
+        for number, generation, owner in registry_cy.open_files_info():
+            if owner == me:
+                sys_close((number, generation), me)
+
+
+def client_exit(client: int) -> None:
+    """Close what a client that has gone left open: a kernel task, may sleep."""
+    close_files(lambda owner: owner == client, f"client {client:#x}")
 
 
 def recover(slot: int, kind: int, cpu: int) -> None:
@@ -222,23 +237,31 @@ def recover(slot: int, kind: int, cpu: int) -> None:
     One task closes a file: it makes the file its own first, so that the next recovery closes
     it if this task's CPU dies too.
     """
-    from cpus import event_cy, task_cy
+    from cpus import task_cy
 
     alive = {record["pid"] for record in task_cy.all_tasks()}
-    me = current_owner()
+    close_files(
+        lambda owner: owner < channel.FIRST_CLIENT and owner not in alive, f"slot {slot}"
+    )
+
+
+def close_files(is_gone: Callable[[int], bool], whose: str) -> None:
+    """Close the files whose owner has gone; a close that fails is logged. May sleep."""
+    from cpus import event_cy
+
     for number, generation, owner in registry_cy.open_files_info():
-        if owner and owner not in alive and registry_cy.pass_file(number, owner, me):
+        if is_gone(owner):
             try:
-                sys_close((number, generation))
+                sys_close((number, generation), owner)
             except Exception as error:
-                event_cy.log(f"smpmm: close of a file of dead task {owner}: {error!r}", 3)
+                event_cy.log(f"smpmm: close of a file of {whose}: {error!r}", 3)
 
 
 # File objects
 
 
-# What the tasks of this process have open: greenlet → handles.
-_of_tasks: weakref.WeakKeyDictionary[Any, set[tuple[int, int]]] = weakref.WeakKeyDictionary()
+# The tasks of this process that have ever opened a file, by their greenlets.
+_openers: weakref.WeakSet[Any] = weakref.WeakSet()
 
 
 class SystemCalls:
@@ -246,27 +269,26 @@ class SystemCalls:
 
     @staticmethod
     def call(name: str, *arguments: Any) -> Any:
-        result = globals()[name](*arguments)
-        if name == "sys_open":
-            _of_tasks.setdefault(getcurrent(), set()).add(result)
-        elif name == "sys_close":
-            _of_tasks.get(getcurrent(), set()).discard(arguments[0])
-        return result
+        return globals()[name](*arguments)
+
+    @staticmethod
+    def owner() -> int:
+        """Return who must close a file that is opened now: the running task."""
+        return current_owner()
 
 
 class DeviceFile(io.RawIOBase):
     """An open device: each method is one system call."""
 
-    def __init__(
-        self, path: str, flags: int, calls: Any = SystemCalls, owner: int = 0
-    ) -> None:
+    def __init__(self, path: str, flags: int, calls: Any = SystemCalls) -> None:
         super().__init__()
         self.name = path
         self.flags = flags
         self.mode = {os.O_RDONLY: "rb", os.O_WRONLY: "wb"}.get(flags & O_ACCMODE, "rb+")
         self._calls = calls
         self._handle: tuple[int, int] | None = None
-        self._handle = calls.call("sys_open", path, flags, owner)
+        self._owner = calls.owner()
+        self._handle = calls.call("sys_open", path, flags, self._owner)
         # This process's own view of the file; only in a task.
         self._file = file_of(self._handle) if calls is SystemCalls else None
 
@@ -285,7 +307,7 @@ class DeviceFile(io.RawIOBase):
 
     def _close(self, handle: tuple[int, int]) -> None:
         try:
-            self._calls.call("sys_close", handle)
+            self._calls.call("sys_close", handle, self._owner)
         except MachineError:
             pass  # the machine has ended, and its files with it
 
@@ -448,7 +470,6 @@ def open(
     newline: str | None = None,
     *,
     calls: Any = SystemCalls,
-    owner: int | None = None,
 ) -> Any:
     """Open a device of the machine, in a task; arguments and result as of Python's own."""
     path = os.fspath(path)
@@ -457,9 +478,7 @@ def open(
         return open_proc(path, mode, encoding, errors, newline, calls)
     if "b" not in mode and buffering == 0:
         raise ValueError("can't have unbuffered text I/O")
-    if owner is None:
-        owner = current_owner() if calls is SystemCalls else 0
-    raw = DeviceFile(path, flags, calls, owner)
+    raw = DeviceFile(path, flags, calls)
     if buffering == 0:
         return raw
     size = buffering if buffering > 1 else BUFFER_BYTES
@@ -479,7 +498,7 @@ def open(
 
 
 def current_owner() -> int:
-    """Return who must close a file that the running task opens: its pid."""
+    """Return the pid of the running task."""
     from cpus import task_cy
 
     return task_cy.describe_current()[1]

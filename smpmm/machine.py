@@ -119,6 +119,9 @@ class Machine(MachineCalls):
             self._connection = connect(self._connection.booted["directory"])
         return self._connection
 
+    def _client_number(self) -> int:
+        return self._connection_here().booted["client"]
+
     # Tasks
 
     def spawn(

@@ -25,13 +25,17 @@ PLACES: Final = {
 class RemoteCalls:
     """The system calls of a file object outside of the machine, made as a user."""
 
-    def __init__(self, syscall_as: Callable[..., Any], uid: int) -> None:
+    def __init__(self, machine: MachineCalls, uid: int) -> None:
         check_uid(uid)
-        self._syscall_as = syscall_as
+        self._machine = machine
         self._uid = uid
 
     def call(self, name: str, *arguments: Any) -> Any:
-        return self._syscall_as(self._uid, PLACES[name], *arguments)
+        return self._machine._syscall_as(self._uid, PLACES[name], *arguments)
+
+    def owner(self) -> int:
+        """Return who must close a file that is opened now: this process, as a client."""
+        return self._machine._client_number()
 
 
 def check_uid(uid: object) -> None:
@@ -46,6 +50,7 @@ class MachineCalls:
     config: Any
     _syscall: Callable[..., Any]
     _syscall_as: Callable[..., Any]  # the same as a user: the uid comes first
+    _client_number: Callable[[], int]  # by which the monitor knows this process
     _query: Callable[..., Any]  # asks the monitor, which answers also when no CPU does
 
     def insmod(self, name: str, /, **parameters: Any) -> None:
@@ -82,8 +87,7 @@ class MachineCalls:
         """
         from smpmm import files
 
-        calls = RemoteCalls(self._syscall_as, uid)
-        return files.open(path, mode, buffering, calls=calls, **options)
+        return files.open(path, mode, buffering, calls=RemoteCalls(self, uid), **options)
 
     def mknod(self, path: str, major: int, minor: int) -> None:
         """Make a node for a device; FileExistsError when there is one of that path."""

@@ -433,7 +433,7 @@ def release_file(number: int) -> None:
 
 
 def pass_file(number: int, owner: int, to: int) -> bool:
-    """Make an open file of `owner` (pid) that of `to`; false when it is not his any more."""
+    """Make an open file of `owner` that of `to`; false when it is not his any more."""
     c_owner: u64 = owner
     c_to: u64 = to
     f: cython.pointer[file_record] = cython.address(

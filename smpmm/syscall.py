@@ -1,4 +1,7 @@
-"""What every system call has: its end is noted in the records of the faults that it got."""
+"""What every system call has: it is kernel code, and its end is noted with its faults.
+
+A task that is killed inside of one ends behind it: what the call has begun, it finishes.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ import functools
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+from cpus import task_cy
 from smpmm import fault_log_cy
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -19,13 +23,16 @@ def system_call(name: str) -> Callable[[Function], Function]:
     def decorate(function: Function) -> Function:
         @functools.wraps(function)
         def call(*args: Any, **kwargs: Any) -> Any:
+            task_cy.change_depth(1)
             fault_log_cy.begin_call(encoded)
             try:
                 result = function(*args, **kwargs)
+                fault_log_cy.end_call(_count(result))
             except BaseException as error:
                 fault_log_cy.end_call(*_ending(error))
                 raise
-            fault_log_cy.end_call(_count(result))
+            finally:
+                task_cy.change_depth(-1)
             return result
 
         return call  # type: ignore[return-value]

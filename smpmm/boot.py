@@ -73,6 +73,7 @@ SHARED_MODULES: Final = (
     "cpus.worker",
     "cpus.recovery",
     "cpus.outside",
+    "cpus.sysrq",
     "multiprocess.connection",
 )
 

@@ -21,6 +21,7 @@ from smpmm.machine_calls import MachineCalls, check_uid
 
 BOOT_TIMEOUT_S = 30
 CLOSE_TIMEOUT_S = 5
+SETTLED_S = 30  # for what the dead left to be put right
 ANSWER_S = 5  # for a report from a CPU; then the segment is read from outside
 # The collector waits until the modules are loaded: what a boot makes, stays.
 START = """import gc; gc.disable()
@@ -243,7 +244,12 @@ class Machine(MachineCalls):
 
     def _deaths(self, number: int = 0) -> list[Any]:
         """Return a record of each death, once `number` have died and all is put right."""
-        return self._query("deaths", number, 30)
+        try:
+            return self._query("deaths", number, SETTLED_S)
+        except MachineError as error:
+            if self.ended is not None:
+                raise
+            raise MachineError(f"{error}\n{self._query('sysrq')}") from None
 
     def _query(self, name: str, args: Any = None, timeout: float = 10) -> Any:
         """Ask the monitor itself."""

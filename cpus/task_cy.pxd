@@ -154,6 +154,7 @@ cdef task_globals *globals_
 cdef void enqueue_waiter(wait_queue_head *queue, task_struct *task, u64 flags) noexcept
 cdef void dequeue_waiter(wait_queue_head *queue, task_struct *task) noexcept
 cdef void rq_append(runqueue *rq, task_struct *task) noexcept
+cdef void rq_link(runqueue *rq, task_struct *task) noexcept
 cdef void recover_runqueue(spinlock *lock) noexcept
 cdef void recover_wait_queue(spinlock *lock) noexcept
 cdef u32 task_number(task_struct *task) noexcept   # index + 1 and the generation above it

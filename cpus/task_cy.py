@@ -176,6 +176,12 @@ def task_of_number(number):
 
 def rq_append(rq, task):
     """Put a task at the end of its run queue; the queue's lock is held."""
+    rq_link(rq, task)
+    atomic64_fetch_add(cython.address(cpu_areas[task.cpu].nr_queued), 1)
+
+
+def rq_link(rq, task):
+    """Link a task behind the others of a run queue; whoever calls counts it."""
     last: cython.pointer[task_struct] = cython.cast(cython.pointer[task_struct], rq.last)
     task.on_rq = RQ_QUEUED
     task.rq_next = 0
@@ -184,7 +190,6 @@ def rq_append(rq, task):
     else:
         rq.first = cython.cast(u64, task)
     rq.last = cython.cast(u64, task)
-    atomic64_fetch_add(cython.address(cpu_areas[task.cpu].nr_queued), 1)
 
 
 def recover_runqueue(lock):
@@ -193,15 +198,23 @@ def recover_runqueue(lock):
     cpu: u64 = cython.cast(u64, rq - runqueues)
     i: cython.int
     t: cython.pointer[task_struct]
+    on_rq: u64
+    nr_queued: u64 = 0
     rq.first = 0
     rq.last = 0
-    atomic64_store(cython.address(cpu_areas[cpu].nr_queued), 0)
     for i in range(NR_TASKS):
         t = cython.address(tasks[i])
-        if t.state >= TASK_FREE or t.cpu != cpu:
+        if atomic64_load(cython.address(t.state)) >= TASK_FREE or t.cpu != cpu:
             continue
-        if t.on_rq == RQ_QUEUED or (t.state == TASK_RUNNING and t.on_rq == RQ_NOT):
-            rq_append(rq, t)
+        on_rq = atomic64_load(cython.address(t.on_rq))
+        # One that is just being taken from the table has RQ_NOT, and a state to be read again.
+        if on_rq == RQ_QUEUED or (
+            on_rq == RQ_NOT and atomic64_load(cython.address(t.state)) == TASK_RUNNING
+        ):
+            rq_link(rq, t)
+            nr_queued += 1
+    # By one store: a CPU that looks meanwhile without the lock must not halt over a queue.
+    atomic64_store(cython.address(cpu_areas[cpu].nr_queued), nr_queued)
 
 
 def try_to_wake_up(task, states):
@@ -388,7 +401,7 @@ def free_task(at: cython.ulonglong) -> None:
         finish_wait(cython.cast(cython.pointer[wait_queue_head], t.wait_queue))
     if this_cpu.current == at:
         atomic64_store(cython.address(this_cpu.current), 0)
-    t.on_rq = RQ_NOT
+    # `on_rq` stays RQ_CURRENT: off the queue and running, it would be queued by a recovery.
     atomic64_store(cython.address(t.state), TASK_FREE)
     leave()
 

@@ -160,7 +160,10 @@ def report(
 
 
 def panic(text: str) -> NoReturn:
-    """End the machine: `Kernel panic: TEXT` in the log, every CPU stops. Any context."""
+    """End the machine: `Kernel panic: TEXT` in the log, every CPU stops. Any context.
+
+    Does not return; raises KernelPanic where there is no machine, in a test of one process.
+    """
     event_cy.log(f"Kernel panic: {text}", KERN_EMERG)
     if _panic is not None:
         _panic(text)

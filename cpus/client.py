@@ -18,9 +18,10 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from cpus import channel, ship
-from cpus.errors import CpuDied, Deadlock, MachineError
+from cpus.errors import CpuDied, Deadlock, KernelPanic, MachineError
 
 CHUNK_BYTES: Final = 1 << 18
+PANIC: Final = "Kernel panic: "  # how the reason of an end by panic() begins
 # A result that takes long may never come: when the monitor is asked, in seconds.
 FIRST_LOOK_S: Final = 0.25
 MOST_LOOK_S: Final = 1.0
@@ -105,6 +106,13 @@ class Connection:
         if pending.answer.flags:
             raise MachineError(answer)
         return answer
+
+    def end_error(self) -> Exception:
+        """Return what a task raises whose machine has ended: after a panic, KernelPanic."""
+        assert self.ended is not None
+        if self.ended.startswith(PANIC):
+            return KernelPanic(self.ended, self.last_log)
+        return MachineError(f"the machine has ended: {self.ended}")
 
     def is_alone(self) -> bool:
         """Whether nobody but the calling thread uses the machine by this connection."""
@@ -235,7 +243,7 @@ class Task:
         self._wait(timeout)
         if pending.answer is None:
             if self._connection.ended is not None:
-                raise MachineError(f"the machine has ended: {self._connection.ended}")
+                raise self._connection.end_error()
             raise TimeoutError(f"{self!r}: no result after {timeout} s")
         if pending.answer.kind == channel.DIED:
             raise CpuDied(self._of_death(pending.answer))

@@ -41,7 +41,7 @@ class NullDereference(Oops):
 
 
 class KernelPanic(KernelBug):
-    """The machine ended by panic()."""
+    """The machine ended by panic(); `report` is the end of its log."""
 
 
 class SmpmmError(Exception):

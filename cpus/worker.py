@@ -5,7 +5,7 @@ import pickle
 import signal
 import sys
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NoReturn
 
 from multiprocess.connection import Connection
 
@@ -68,9 +68,12 @@ def request_monitor(kind: str, payload: Any = None) -> int:
     return line.request(kind, payload)
 
 
-def panic(text: str) -> None:
-    """Have the monitor end the machine."""
+def panic(text: str) -> NoReturn:
+    """Have the monitor end the machine, and do nothing more: its end comes from outside."""
+    sys.stdout.flush()
     request_monitor("panic", text)
+    while True:
+        signal.pause()
 
 
 def begin(inbox: int, outbox: int) -> Line:

@@ -126,7 +126,7 @@ def save(machine: Any, run: runs.Run, found: list[Finding]) -> None:
     told = findings.from_log(run.read("dmesg.txt"))
     if machine.ended is not None and told:
         # The log says it better than "the machine has ended".
-        found[:] = [one for one in found if one.kind != "MachineError"]
+        found[:] = [one for one in found if one.kind not in ("MachineError", "KernelPanic")]
     found += told
 
 

@@ -103,6 +103,10 @@ cdef u64 this_slot
 # What `pending` may show without this process taking the slow path.
 cdef u64 pending_ignored
 
+# Inside a long call or a lock wait: stand still while a handler wants this CPU and interrupts
+# are on. Serves nothing else. The caller may find per-CPU state changed.
+cdef void stand_still_point() noexcept
+
 # Enter a kernel call: publish it, then pass the preemption point. On an exception `inside`
 # is 0.
 cdef inline int enter() except -1:
@@ -110,6 +114,11 @@ cdef inline int enter() except -1:
     if unlikely(atomic64_load(&this_cpu.pending) != pending_ignored):
         return slow_path()
     return 0
+
+# Enter without serving softirqs or the scheduler: never raises.
+cdef inline void enter_quietly() noexcept:
+    gate_publish(&this_process.inside)
+    stand_still_point()
 
 # The same at the head of a call that may sleep: raises SleepingInAtomic (on_bug='raise') when
 # the context forbids it; `what` is the callee's name for the report.
@@ -127,9 +136,6 @@ cdef inline void leave() noexcept:
     if unlikely((atomic64_load(&this_cpu.pending) ^ pending_ignored) & PENDING_HANDLERS):
         wake_handlers()
 
-# Inside a long call or a lock wait: stand still while a handler wants this CPU and interrupts
-# are on. Serves nothing else. The caller may find per-CPU state changed.
-cdef void stand_still_point() noexcept
 # Leave for a call out to Python from inside a call, and come back.
 cdef void call_out() noexcept
 cdef int come_back() except -1

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from cpus import callsite_cy, event_cy, lockstat_cy, monitor, ship, sleep_cy, task_cy
+from cpus import callsite_cy, event_cy, exit_cy, lockstat_cy, monitor, ship, sleep_cy
 
 EVENT_DIED: Final = 14
 
@@ -42,4 +42,4 @@ def tasks(slot: int, kind: int, cpu: int) -> None:
                     f"taken at {callsite_cy.site_text(site)}: given up",
                     1,
                 )
-    task_cy.recover_queues()
+    exit_cy.recover_queues()

@@ -1,4 +1,4 @@
-"""The scheduler of one CPU: tasks are greenlets; which one runs, task_cy knows.
+"""The scheduler of one CPU: tasks are greenlets; which one runs, runqueue_cy knows.
 
 A task that sleeps switches straight to the next one. The main greenlet looks at messages and
 time-outs, starts tasks, and halts the CPU when nothing is left to do.
@@ -22,8 +22,10 @@ from cpus import (
     channel,
     context_cy,
     event_cy,
+    exit_cy,
     lock_cy,
     percpu_cy,
+    runqueue_cy,
     segment_cy,
     ship,
     task_cy,
@@ -112,9 +114,9 @@ class Task:
         except BaseException as error:
             self.ending = type(error).__name__
             give_back()
-            task_cy.change_depth(1)  # from here on it cannot be killed
+            runqueue_cy.change_depth(1)  # from here on it cannot be killed
             return ship.dump_failure(error)
-        task_cy.change_depth(1)
+        runqueue_cy.change_depth(1)
         return ship.dump_result(value)
 
     def check_left(self) -> None:
@@ -158,7 +160,7 @@ class Scheduler:
         self.stopped = False
         self.taking = False
         scheduler = self
-        task_cy.set_switch_hook(self.switch_out)
+        runqueue_cy.set_switch_hook(self.switch_out)
         percpu_cy.register_hooks(schedule=self.give_way)
 
     def current_number(self) -> int:
@@ -172,7 +174,7 @@ class Scheduler:
             self.take_messages()
             self.expire_timeouts()
             percpu_cy.clear_pending(PENDING_RESCHED)
-            at = task_cy.pick_next()
+            at = runqueue_cy.pick_next()
             if at:
                 self.tasks[at].greenlet.switch()
             elif not self.stopped:
@@ -182,7 +184,7 @@ class Scheduler:
     # Switching
 
     def switch_out(self, wake_ns: int) -> None:
-        """Run other tasks until this one is picked again; the hook of task_cy."""
+        """Run other tasks until this one is picked again; the hook of runqueue_cy."""
         at = self.own_at()
         if wake_ns:
             self.timeouts.add((wake_ns, at))
@@ -197,7 +199,7 @@ class Scheduler:
 
     def switch(self) -> None:
         """Switch to the next task, or to the main greenlet when that has something to do."""
-        at = task_cy.pick_next(self.next_wake_ns)
+        at = runqueue_cy.pick_next(self.next_wake_ns)
         target = self.tasks[at].greenlet if at else self.main
         if target is not getcurrent():
             target.switch()
@@ -224,7 +226,7 @@ class Scheduler:
             task_cy.change_flags(at, PF_RESCHED, 0)
             return 0
         self.end_if_killed(at)
-        if not task_cy.preempt_current(self.attention()):
+        if not runqueue_cy.preempt_current(self.attention()):
             return 0
         self.switch()
         self.end_if_killed(at)
@@ -245,7 +247,7 @@ class Scheduler:
         """The task has ended: its struct is free."""
         self.tasks.pop(task.at, None)
         self.by_number.pop(task.number, None)
-        task_cy.free_task(task.at)
+        exit_cy.free_task(task.at)
 
     # Time-outs
 
@@ -254,13 +256,13 @@ class Scheduler:
         first = self.timeouts[0][0] if self.timeouts else NO_TIMEOUT
         if first != self.next_wake_ns:
             self.next_wake_ns = first
-            task_cy.set_next_wake(0 if first == NO_TIMEOUT else first)
+            runqueue_cy.set_next_wake(0 if first == NO_TIMEOUT else first)
 
     def expire_timeouts(self) -> None:
         """Wake the tasks whose time-out has come."""
         while self.timeouts and self.timeouts[0][0] <= segment_cy.uptime_ns():
             _, at = self.timeouts.pop(0)
-            task_cy.wake_at(at)
+            runqueue_cy.wake_at(at)
         self.note_next()
 
     # Messages
@@ -280,7 +282,7 @@ class Scheduler:
         elif message.kind == channel.SIGNAL:
             task = self.by_number.get(message.number)
             if task is not None:
-                task_cy.signal_at(task.at, message.flags == channel.SIGNAL_KILL)
+                runqueue_cy.signal_at(task.at, message.flags == channel.SIGNAL_KILL)
         elif message.kind == channel.STOP:
             self.stopped = True
         elif message.kind == channel.ANSWER:
@@ -302,7 +304,7 @@ class Scheduler:
         task.greenlet.run_at = at
         self.tasks[at] = task
         self.by_number[message.number] = task
-        task_cy.start_task(at)
+        runqueue_cy.start_task(at)
 
     def halt(self) -> None:
         """Wait on this CPU's semaphore until there is something to do."""

@@ -1,7 +1,8 @@
 """Semaphores, rw semaphores, completions and wait queues as drivers call them."""
 
-from cpus.atomic cimport u16, u32, u64
-from cpus.task_cy cimport rw_semaphore, semaphore, task_struct, wait_queue_head
+from cpus.atomic cimport s32, u16, u32, u64
+from cpus.task_cy cimport task_struct
+from cpus.waitqueue_cy cimport wait_queue_head
 
 cdef enum:
     EINTR = 4
@@ -9,6 +10,32 @@ cdef enum:
     TAKEN = 0
     CYCLE = 2              # the wait would close a cycle
     NO_TASK = 3            # there is no task that could sleep
+
+    SEM_MAGIC = 0x5e3a       # counts what may be given up for a dead task
+    SEM_SIGNAL_MAGIC = 0x5e3b  # initialised with 0: its tokens belong to nobody
+    RWSEM_MAGIC = 0x5e3c
+
+cdef public struct semaphore:          # 72 bytes
+    wait_queue_head wait  # its lock guards what follows
+    s32 count
+    u32 downer            # task_number of who took it last, 0 = none; one store with `count`
+    u32 site              # where the last downer took it
+    u32 last_cpu
+    u32 initial           # count given to sema_init
+    u16 class_
+    u16 magic             # SEM_MAGIC or SEM_SIGNAL_MAGIC
+    u64 acquired_ns       # when the last downer took it
+
+cdef public struct rw_semaphore:       # 72 bytes
+    wait_queue_head wait
+    s32 count             # -1 a writer, else the readers
+    u32 downer            # the writer
+    u32 site
+    u32 last_cpu
+    u32 pad
+    u16 class_
+    u16 magic
+    u64 acquired_ns
 
 # For the kernel's own semaphores (ours in our own segment): inside a call, in task context.
 # TAKEN, CYCLE, NO_TASK or -EINTR; -1 with an exception, outside of the call.

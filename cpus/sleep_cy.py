@@ -20,7 +20,8 @@ from cython.cimports.cpus.atomic import (
 from cython.cimports.cpus.callsite_cy import call_site
 from cython.cimports.cpus.handle_cy import address_of
 from cython.cimports.cpus.kill_cy import KILL_SEM_DOWN, KILL_SEM_UP, kill_point
-from cython.cimports.cpus.percpu_cy import enter, enter_sleeping, leave
+from cython.cimports.cpus.percpu_cy import enter, enter_quietly, enter_sleeping, leave
+from cython.cimports.cpus.runqueue_cy import schedule_inside
 from cython.cimports.cpus.segment_cy import machine_ns, native
 from cython.cimports.cpus.spinlock_cy import (
     CLASS_SLEEPING,
@@ -37,29 +38,28 @@ from cython.cimports.cpus.task_cy import (
     DOWNED_TAKING,
     NR_DOWNED,
     NR_TASKS,
-    RWSEM_MAGIC,
-    SEM_MAGIC,
-    SEM_SIGNAL_MAGIC,
     TASK_FREE,
     TASK_INTERRUPTIBLE,
     TASK_NEW_SHIFT,
     TASK_RUNNING,
     TASK_UNINTERRUPTIBLE,
-    WAIT_EXCLUSIVE,
-    WAIT_RECHECKS,
-    WAIT_WRITER,
     current_task,
-    dequeue_waiter,
-    enqueue_waiter,
-    enter_quietly,
-    finish_wait,
     globals_,
-    init_wait_queue,
-    schedule_inside,
     signal_pending_inside,
     task_number,
     task_of_number,
     tasks,
+)
+from cython.cimports.cpus.wait_cy import completion
+from cython.cimports.cpus.waitqueue_cy import (
+    WAIT_EXCLUSIVE,
+    WAIT_RECHECKS,
+    WAIT_WRITER,
+    dequeue_waiter,
+    enqueue_waiter,
+    finish_wait,
+    init_wait_queue,
+    wait_queues,
     wake_up_locked,
 )
 
@@ -85,6 +85,17 @@ from cpus.wait_cy import (  # noqa: F401  one place for drivers' imports
     wake_up_interruptible_all,
     wake_up_nr,
 )
+
+
+def struct_bytes() -> dict:
+    """Return the sizes of the structs that lie in drivers' memory, by name."""
+    return {
+        "wait_queue_head_t": cython.sizeof(wait_queue_head),
+        "semaphore": cython.sizeof(semaphore),
+        "rw_semaphore": cython.sizeof(rw_semaphore),
+        "completion": cython.sizeof(completion),
+    }
+
 
 # Which task holds what
 
@@ -173,7 +184,7 @@ def end_sleep(queue, task):
 
 
 def semaphore_init(sem, count, class_):
-    init_wait_queue(cython.address(sem.wait), globals_.queue_class)
+    init_wait_queue(cython.address(sem.wait), wait_queues.queue_class)
     sem.count = count
     sem.downer = 0
     sem.site = 0
@@ -502,7 +513,7 @@ def init_rwsem(sem: object) -> None:
         cython.pointer[rw_semaphore], native(address, cython.sizeof(rw_semaphore))
     )
     if s != cython.NULL:
-        init_wait_queue(cython.address(s.wait), globals_.queue_class)
+        init_wait_queue(cython.address(s.wait), wait_queues.queue_class)
         s.count = 0
         s.downer = 0
         s.site = 0

@@ -1,10 +1,20 @@
 """Wait queues and completions as drivers call them."""
 
-from cpus.atomic cimport u64
-from cpus.task_cy cimport completion, wait_queue_head
+from cpus.atomic cimport u16, u32, u64
+from cpus.task_cy cimport task_struct
+from cpus.waitqueue_cy cimport wait_queue_head
 
 cdef enum:
     ERESTARTSYS = 512      # no errno of the user's: the system call is to be restarted
+
+    COMPLETION_MAGIC = 0x5e3e
+
+cdef public struct completion:         # 56 bytes
+    wait_queue_head wait
+    u32 done
+    u32 pad
+    u16 class_
+    u16 magic
 
 cdef wait_queue_head *queue_at(u64 address) noexcept
 cdef completion *completion_at(u64 address) noexcept

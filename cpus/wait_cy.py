@@ -10,6 +10,7 @@ from cython.cimports.cpus.atomic import atomic64_load, atomic64_store, unlikely
 from cython.cimports.cpus.callsite_cy import call_site
 from cython.cimports.cpus.handle_cy import address_of
 from cython.cimports.cpus.percpu_cy import enter, enter_sleeping, leave
+from cython.cimports.cpus.runqueue_cy import schedule_inside
 from cython.cimports.cpus.segment_cy import header, machine_ns, native
 from cython.cimports.cpus.spinlock_cy import (
     LOCK_MAGIC,
@@ -17,25 +18,25 @@ from cython.cimports.cpus.spinlock_cy import (
     raw_spin_unlock_irqrestore,
 )
 from cython.cimports.cpus.task_cy import (
-    COMPLETION_MAGIC,
     TASK_INTERRUPTIBLE,
     TASK_RUNNING,
     TASK_UNINTERRUPTIBLE,
-    WAIT_RECHECKS,
     current_task,
-    finish_wait_outside,
-    globals_,
-    init_wait_queue,
-    schedule_inside,
     signal_pending_inside,
     task_struct,
+)
+from cython.cimports.cpus.waitqueue_cy import (
+    WAIT_RECHECKS,
+    finish_wait_outside,
+    init_wait_queue,
+    wait_queues,
     wake_up_locked,
     wake_up_states,
 )
-from cython.cimports.cpus.task_cy import (
+from cython.cimports.cpus.waitqueue_cy import (
     finish_wait as finish_wait_inside,
 )
-from cython.cimports.cpus.task_cy import (
+from cython.cimports.cpus.waitqueue_cy import (
     prepare_to_wait as prepare_inside,
 )
 
@@ -68,7 +69,9 @@ def init_waitqueue_head(queue: object) -> None:
     enter()
     at: cython.p_void = native(address, cython.sizeof(wait_queue_head))
     if at != cython.NULL:
-        init_wait_queue(cython.cast(cython.pointer[wait_queue_head], at), globals_.queue_class)
+        init_wait_queue(
+            cython.cast(cython.pointer[wait_queue_head], at), wait_queues.queue_class
+        )
     leave()
     if at == cython.NULL:
         sleepers.bad_lock("init_waitqueue_head", address)
@@ -303,7 +306,7 @@ def init_completion(done: object) -> None:
         cython.pointer[completion], native(address, cython.sizeof(completion))
     )
     if c != cython.NULL:
-        init_wait_queue(cython.address(c.wait), globals_.queue_class)
+        init_wait_queue(cython.address(c.wait), wait_queues.queue_class)
         c.done = 0
         c.magic = COMPLETION_MAGIC
     leave()

@@ -17,8 +17,8 @@ from cython.cimports.cpus.percpu_cy import (
     SLOT_LIVE,
     set_pending,
 )
+from cython.cimports.cpus.runqueue_cy import runqueues
 from cython.cimports.cpus.segment_cy import machine_ns
-from cython.cimports.cpus.task_cy import runqueues
 from cython.cimports.interrupts.irq_cy import global_irqs
 from cython.cimports.interrupts.timer_cy import jiffies_now, timers
 from cython.cimports.libc.signal import SIGUSR1

@@ -3,7 +3,7 @@
 import time
 from typing import Final
 
-from cpus import context_cy, percpu_cy, task_cy
+from cpus import context_cy, percpu_cy, task_calls_cy
 
 PAUSE_S: Final = 0.001
 TASK_UNINTERRUPTIBLE: Final = 2
@@ -12,8 +12,8 @@ TASK_UNINTERRUPTIBLE: Final = 2
 def pause() -> None:
     """Let others run for a tick or less: handlers, softirqs, and the tasks of this CPU."""
     if _has_task() and not context_cy.in_atomic() and not context_cy.irqs_disabled():
-        task_cy.set_current_state(TASK_UNINTERRUPTIBLE)
-        task_cy.schedule_timeout(1)
+        task_calls_cy.set_current_state(TASK_UNINTERRUPTIBLE)
+        task_calls_cy.schedule_timeout(1)
         return
     percpu_cy.preemption_point()
     time.sleep(PAUSE_S)

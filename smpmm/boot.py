@@ -49,6 +49,8 @@ LAYERS: Final = (
     "cpus.kill_cy",
     "cpus.spinlock_cy",
     "cpus.task_cy",
+    "cpus.runqueue_cy",
+    "cpus.waitqueue_cy",
     "smpmm.mm.page_alloc_cy",
     "smpmm.mm.highmem_cy",
     "cpus.choice_cy",

@@ -11,7 +11,7 @@ from cython.cimports.cpus.atomic import atomic64_load_acquire
 from cython.cimports.cpus.handle_cy import address_of
 from cython.cimports.cpus.kill_cy import KILL_OPEN_FILE, kill_point
 from cython.cimports.cpus.percpu_cy import enter, leave
-from cython.cimports.cpus.task_cy import change_depth
+from cython.cimports.cpus.runqueue_cy import change_depth
 from cython.cimports.smpmm.registry_cy import NR_FILES, RECORD_LIVE, open_files
 
 EBADF = 9

@@ -90,7 +90,7 @@ CALLS: Final = MappingProxyType(
             local_bh_disable local_bh_enable preempt_disable preempt_enable
             in_interrupt in_irq in_softirq in_atomic irqs_disabled might_sleep smp_processor_id
             """,
-        "cpus.task_cy": """
+        "cpus.task_calls_cy": """
             current schedule schedule_timeout set_current_state signal_pending
             """,
         "cpus.sched": "kernel_thread",

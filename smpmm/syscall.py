@@ -10,7 +10,7 @@ import functools
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from cpus import task_cy
+from cpus import runqueue_cy
 from smpmm import fault_log_cy
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -23,7 +23,7 @@ def system_call(name: str) -> Callable[[Function], Function]:
     def decorate(function: Function) -> Function:
         @functools.wraps(function)
         def call(*args: Any, **kwargs: Any) -> Any:
-            task_cy.change_depth(1)
+            runqueue_cy.change_depth(1)
             fault_log_cy.begin_call(encoded)
             try:
                 result = function(*args, **kwargs)
@@ -32,7 +32,7 @@ def system_call(name: str) -> Callable[[Function], Function]:
                 fault_log_cy.end_call(*_ending(error))
                 raise
             finally:
-                task_cy.change_depth(-1)
+                runqueue_cy.change_depth(-1)
             return result
 
         return call  # type: ignore[return-value]

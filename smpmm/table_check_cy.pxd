@@ -1,7 +1,8 @@
 """What check() of the kernel's tables found: a code and three numbers."""
 
 from cpus.atomic cimport u32, u64
-from cpus.task_cy cimport task_struct, wait_queue_head
+from cpus.task_cy cimport task_struct
+from cpus.waitqueue_cy cimport wait_queue_head
 
 cdef enum:
     SOUND = 0

@@ -6,6 +6,7 @@ The machine should be at rest.
 
 import cython
 from cython.cimports.cpus.percpu_cy import CPU_ONLINE, cpu_areas, enter, leave
+from cython.cimports.cpus.runqueue_cy import runqueues
 from cython.cimports.cpus.segment_cy import NR_CPUS, header, ram
 from cython.cimports.cpus.spinlock_cy import (
     LOCK_MAGIC,
@@ -13,7 +14,7 @@ from cython.cimports.cpus.spinlock_cy import (
     raw_spin_unlock_irqrestore,
     spinlock,
 )
-from cython.cimports.cpus.task_cy import NR_TASKS, RQ_QUEUED, TASK_FREE, runqueues, tasks
+from cython.cimports.cpus.task_cy import NR_TASKS, RQ_QUEUED, TASK_FREE, tasks
 from cython.cimports.interrupts.irq_cy import (
     IRQ_DISABLED,
     NR_ACTIONS,

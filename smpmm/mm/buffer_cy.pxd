@@ -2,7 +2,7 @@
 
 from cpus.atomic cimport s64, u32, u64
 from cpus.spinlock_cy cimport spinlock
-from cpus.task_cy cimport wait_queue_head
+from cpus.waitqueue_cy cimport wait_queue_head
 from smpmm.mm.page_cy cimport page
 from smpmm.mm.zone_cy cimport zone
 

@@ -33,7 +33,7 @@ from cython.cimports.cpus.spinlock_cy import (
     register_recovery,
     spinlock_init,
 )
-from cython.cimports.cpus.task_cy import init_wait_queue, wait_queue_class
+from cython.cimports.cpus.waitqueue_cy import init_wait_queue, wait_queue_class
 from cython.cimports.smpmm.mm import page_alloc_cy
 from cython.cimports.smpmm.mm.page_alloc_cy import alloc_pages, gfp_high, gfp_wait, vm
 from cython.cimports.smpmm.mm.page_cy import (

@@ -17,14 +17,14 @@ from cython.cimports.cpus.percpu_cy import (
     enter_sleeping,
     leave,
 )
+from cython.cimports.cpus.runqueue_cy import schedule_inside
 from cython.cimports.cpus.segment_cy import machine_ns
 from cython.cimports.cpus.spinlock_cy import raw_spin_lock_irqsave, raw_spin_unlock_irqrestore
-from cython.cimports.cpus.task_cy import (
-    TASK_UNINTERRUPTIBLE,
+from cython.cimports.cpus.task_cy import TASK_UNINTERRUPTIBLE
+from cython.cimports.cpus.waitqueue_cy import (
     finish_wait,
     finish_wait_outside,
     prepare_to_wait,
-    schedule_inside,
     wake_up_queue,
 )
 from cython.cimports.libc.stdio import snprintf

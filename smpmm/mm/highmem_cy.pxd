@@ -3,7 +3,7 @@
 from cpus.atomic cimport u32, u64
 from cpus.segment_cy cimport translate_hook
 from cpus.spinlock_cy cimport spinlock
-from cpus.task_cy cimport wait_queue_head
+from cpus.waitqueue_cy cimport wait_queue_head
 from smpmm.mm.page_cy cimport page
 
 cdef enum:

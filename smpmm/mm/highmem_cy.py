@@ -23,6 +23,7 @@ from cython.cimports.cpus.percpu_cy import (
     may_sleep_here,
     this_cpu,
 )
+from cython.cimports.cpus.runqueue_cy import schedule_inside
 from cython.cimports.cpus.segment_cy import NR_CPUS
 from cython.cimports.cpus.spinlock_cy import (
     CLASS_SPIN,
@@ -32,13 +33,12 @@ from cython.cimports.cpus.spinlock_cy import (
     register_recovery,
     spinlock_init,
 )
-from cython.cimports.cpus.task_cy import (
-    TASK_UNINTERRUPTIBLE,
+from cython.cimports.cpus.task_cy import TASK_UNINTERRUPTIBLE
+from cython.cimports.cpus.waitqueue_cy import (
     finish_wait,
     finish_wait_outside,
     init_wait_queue,
     prepare_to_wait,
-    schedule_inside,
     wait_queue_class,
     wake_up_queue,
 )

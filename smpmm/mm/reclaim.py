@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any, Final
 
-from cpus import event_cy, monitor, relay, ship, task_cy
+from cpus import event_cy, monitor, relay, runqueue_cy, ship, task_calls_cy, task_cy
 from smpmm.mm import (
     buffer_cy,
     buffer_io_cy,
@@ -80,7 +80,7 @@ def on_start(machine: Any, config: object) -> None:
 def on_shortage(stage: int, gfp: int, order: int) -> int:
     """Do what the page allocator asks for; 0: nothing is to be had. May sleep."""
     if stage == YIELD:
-        task_cy.yield_()
+        task_calls_cy.yield_()
         return 1
     if stage == LAUNDER:
         return try_to_free_pages(gfp, 1 << order)
@@ -181,7 +181,7 @@ def out_of_memory() -> None:
         return
     victim = max(tasks, key=lambda task: owned.get(task["pid"], 0))
     task_cy.change_flags(victim["at"], PF_MEMALLOC, 0)
-    task_cy.signal_at(victim["at"], False)
+    runqueue_cy.signal_at(victim["at"], False)
     reclaim_cy.count_oom_kill()
     event_cy.log(
         f"Out of Memory: Killed process {victim['pid']} ({victim['name']}).", KERN_ERR

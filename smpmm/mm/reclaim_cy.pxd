@@ -1,7 +1,7 @@
 """Sleeping for memory: kswapd's wait queue, and that of the tasks that wait for kswapd."""
 
 from cpus.atomic cimport u64
-from cpus.task_cy cimport wait_queue_head
+from cpus.waitqueue_cy cimport wait_queue_head
 
 cdef public struct reclaim_state:
     wait_queue_head kswapd_wait      # kswapd, while no zone is short

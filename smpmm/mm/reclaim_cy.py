@@ -13,6 +13,7 @@ from cython.cimports.cpus.atomic import (
 )
 from cython.cimports.cpus.event_cy import EVENT_RECLAIM, trace_event
 from cython.cimports.cpus.percpu_cy import enter, enter_sleeping, leave
+from cython.cimports.cpus.runqueue_cy import schedule_inside
 from cython.cimports.cpus.task_cy import (
     NR_TASKS,
     PF_KTHREAD,
@@ -20,13 +21,14 @@ from cython.cimports.cpus.task_cy import (
     TASK_INTERRUPTIBLE,
     TASK_NEW,
     TASK_UNINTERRUPTIBLE,
+    task_struct,
+    tasks,
+)
+from cython.cimports.cpus.waitqueue_cy import (
     finish_wait,
     finish_wait_outside,
     init_wait_queue,
     prepare_to_wait,
-    schedule_inside,
-    task_struct,
-    tasks,
     wait_queue_class,
     wake_up_queue,
 )

@@ -50,7 +50,7 @@ def test_a_task_that_ended_with_a_semaphore_is_told(machine, place):
 
 
 def test_a_sleeper_with_a_time_out_is_waited_for(machine, place):
-    from cpus.task_cy import schedule_timeout, set_current_state
+    from cpus.task_calls_cy import schedule_timeout, set_current_state
 
     def sleep_long():
         set_current_state(2)

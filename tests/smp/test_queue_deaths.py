@@ -2,7 +2,7 @@
 
 import os
 
-from cpus import percpu_cy, spinlock_cy, task_cy
+from cpus import exit_cy, percpu_cy, runqueue_cy, spinlock_cy, task_cy, waitqueue_cy
 from tests.support import KIND_CPU, in_child, small_machine
 
 ROUNDS = 1000000
@@ -14,19 +14,19 @@ def begin_and_end_tasks() -> None:
     percpu_cy.become(1, os.getpid())
     for turn in range(ROUNDS):
         begun = task_cy.create_task(1000 + turn, 0, "short")
-        task_cy.start_task(begun)
-        picked = task_cy.pick_next()
+        runqueue_cy.start_task(begun)
+        picked = runqueue_cy.pick_next()
         assert picked == begun, f"turn {turn}: task {picked:#x} is queued, not {begun:#x}"
-        task_cy.free_task(begun)
-        assert task_cy.pick_next() == 0, f"turn {turn}: a task is queued that has ended"
+        exit_cy.free_task(begun)
+        assert runqueue_cy.pick_next() == 0, f"turn {turn}: a task is queued that has ended"
 
 
 def test_a_task_that_begins_or_ends_is_not_queued_by_a_recovery() -> None:
-    small_machine(spinlock_cy, task_cy, cpus=2)
+    small_machine(spinlock_cy, task_cy, runqueue_cy, waitqueue_cy, cpus=2)
     child = in_child(begin_and_end_tasks, wait=False)
     nr_recoveries = 0
     while os.waitid(os.P_PID, child, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
-        task_cy.recover_queues()
+        exit_cy.recover_queues()
         nr_recoveries += 1
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     assert nr_recoveries

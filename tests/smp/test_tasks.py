@@ -74,7 +74,7 @@ def test_tasks_that_only_call_the_kernel_take_turns(machine, place):
 
 def test_a_semaphore_keeps_a_section_to_one_task(machine, place):
     from cpus.sleep_cy import down, sema_init, up
-    from cpus.task_cy import yield_
+    from cpus.task_calls_cy import yield_
 
     counter = place + 512
 
@@ -139,7 +139,7 @@ def test_workloads_of_one_cpu_take_turns(machine, place):
 
 
 def test_schedule_timeout_ends_after_its_ticks(machine):
-    from cpus.task_cy import schedule_timeout, set_current_state
+    from cpus.task_calls_cy import schedule_timeout, set_current_state
 
     def sleep(ticks):
         set_current_state(1)
@@ -218,7 +218,7 @@ def test_kill_ends_a_task_that_has_not_begun(machine, place):
 def test_readers_share_and_writers_do_not(machine, place):
     from cpus.atomic_cy import atomic_dec, atomic_inc, atomic_read
     from cpus.sleep_cy import down_read, down_write, init_rwsem, up_read, up_write
-    from cpus.task_cy import yield_
+    from cpus.task_calls_cy import yield_
 
     readers, writers = place + 512, place + 520
 
@@ -335,7 +335,7 @@ def test_what_a_task_of_a_killed_cpu_had_downed_is_given_up_and_named(machine, p
 
 def wait_for_go(place, waiter):
     from cpus.sleep_cy import down_trylock, up
-    from cpus.task_cy import yield_
+    from cpus.task_calls_cy import yield_
 
     while down_trylock(place) == 0:
         up(place)
@@ -345,7 +345,7 @@ def wait_for_go(place, waiter):
 
 def test_kernel_threads_run_and_move_to_another_cpu_when_theirs_dies(machine, place):
     from cpus.sched import kernel_thread
-    from cpus.task_cy import schedule_timeout, set_current_state
+    from cpus.task_calls_cy import schedule_timeout, set_current_state
 
     where = place + 512
 
@@ -372,7 +372,7 @@ def cpu_number():
 
 
 def test_a_task_is_a_handle_with_an_address(machine):
-    from cpus.task_cy import current, wake_up_task
+    from cpus.task_calls_cy import current, wake_up_task
 
     def look():
         task = current()

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from greenlet import getcurrent, greenlet
 
-from cpus import spinlock_cy, task_cy
+from cpus import exit_cy, runqueue_cy, spinlock_cy, task_cy, waitqueue_cy
 from tests import support
 
 RAM = 0xC0000000
@@ -14,12 +14,12 @@ class Tasks:
     """A small machine whose CPU runs what is spawned until everything sleeps."""
 
     def __init__(self) -> None:
-        support.small_machine(spinlock_cy, task_cy)
+        support.small_machine(spinlock_cy, task_cy, runqueue_cy, waitqueue_cy)
         self.main = getcurrent()
         self.greenlets: dict[int, greenlet] = {}
         self.log: list[str] = []
         self.errors: list[BaseException] = []
-        task_cy.set_switch_hook(self.switch)
+        runqueue_cy.set_switch_hook(self.switch)
 
     def spawn(self, function: Callable, *args: object, pid: int = 0) -> int:
         """Queue a task; returns its native address."""
@@ -30,22 +30,22 @@ class Tasks:
                 function(*args)
             except BaseException as error:
                 self.errors.append(error)
-            task_cy.free_task(at)
+            exit_cy.free_task(at)
 
         self.greenlets[at] = greenlet(body, self.main)
-        task_cy.start_task(at)
+        runqueue_cy.start_task(at)
         return at
 
     def switch(self, wake_ns: int) -> None:
         """Run the next task, or go back to the test when there is none."""
-        at = task_cy.pick_next()
+        at = runqueue_cy.pick_next()
         target = self.greenlets[at] if at else self.main
         if target is not getcurrent():
             target.switch()
 
     def run(self) -> list[str]:
         """Run tasks until all sleep; returns the log."""
-        while at := task_cy.pick_next():
+        while at := runqueue_cy.pick_next():
             self.greenlets[at].switch()
         return self.log
 

@@ -2,8 +2,8 @@
 
 import pytest
 
+from cpus import exit_cy, runqueue_cy, task_calls_cy, task_cy
 from cpus import sleep_cy as s
-from cpus import task_cy
 from cpus.errors import Deadlock
 from tests.unit.cpus.tasks import RAM, Tasks
 
@@ -21,7 +21,7 @@ def test_a_semaphore_lets_waiters_in_by_the_order_of_their_coming(tasks):
     def section(name):
         s.down(RAM)
         tasks.log.append(f"{name} in")
-        task_cy.yield_()
+        task_calls_cy.yield_()
         tasks.log.append(f"{name} out")
         s.up(RAM)
 
@@ -37,7 +37,7 @@ def test_down_interruptible_ends_with_a_signal_and_leaves_the_queue(tasks):
     at = tasks.spawn(lambda: tasks.log.append(s.down_interruptible(RAM)), pid=7)
     tasks.run()
     assert tasks.asleep() == [7]
-    task_cy.signal_at(at, False)
+    runqueue_cy.signal_at(at, False)
     assert tasks.run() == [-EINTR]
     s.up(RAM)
     assert s.down_trylock(RAM) == 0
@@ -50,7 +50,7 @@ def test_a_wait_that_closes_a_cycle_is_refused_with_both_tasks_named(tasks):
 
     def take(a, b):
         s.down(a)
-        task_cy.yield_()
+        task_calls_cy.yield_()
         try:
             s.down(b)
             s.up(b)
@@ -74,7 +74,7 @@ def test_a_wake_up_takes_every_shared_sleeper_and_one_exclusive(tasks):
         from cpus import wait_cy
 
         wait_cy.prepare_to_wait(RAM, 2, exclusive)
-        task_cy.schedule()
+        task_calls_cy.schedule()
         wait_cy.finish_wait(RAM)
 
     for pid, exclusive in ((1, False), (2, True), (3, True), (4, False)):
@@ -124,14 +124,14 @@ def test_readers_share_and_a_writer_is_alone(tasks):
     def read(name):
         s.down_read(RAM)
         tasks.log.append(f"{name}+")
-        task_cy.yield_()
+        task_calls_cy.yield_()
         tasks.log.append(f"{name}-")
         s.up_read(RAM)
 
     def write(name):
         s.down_write(RAM)
         tasks.log.append(f"{name}+")
-        task_cy.yield_()
+        task_calls_cy.yield_()
         tasks.log.append(f"{name}-")
         s.up_write(RAM)
 
@@ -147,19 +147,19 @@ def test_readers_share_and_a_writer_is_alone(tasks):
 def test_a_queue_is_rebuilt_from_what_the_tasks_say(tasks):
     for name in "abc":
         tasks.spawn(tasks.log.append, name)
-    task_cy.recover_queues()
+    exit_cy.recover_queues()
     assert sorted(tasks.run()) == ["a", "b", "c"]
 
 
 def test_a_time_out_is_noted_for_the_timer(tasks):
     def sleep():
-        task_cy.set_current_state(2)
-        task_cy.schedule_timeout(5)
+        task_calls_cy.set_current_state(2)
+        task_calls_cy.schedule_timeout(5)
 
     at = tasks.spawn(sleep, pid=9)
     tasks.run()
     (task,) = task_cy.all_tasks()
     assert task["wake_ns"] > 0
-    task_cy.wake_at(at)
+    runqueue_cy.wake_at(at)
     tasks.run()
     assert task_cy.all_tasks() == []

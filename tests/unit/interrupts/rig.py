@@ -9,7 +9,15 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from cpus import percpu_cy, reap_cy, segment_cy, spinlock_cy, task_cy
+from cpus import (
+    percpu_cy,
+    reap_cy,
+    runqueue_cy,
+    segment_cy,
+    spinlock_cy,
+    task_cy,
+    waitqueue_cy,
+)
 from interrupts import (
     callbacks,
     handler,
@@ -95,6 +103,8 @@ def rig(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iter
     small_machine(
         spinlock_cy,
         task_cy,
+        runqueue_cy,
+        waitqueue_cy,
         irq_cy,
         softirq_cy,
         tasklet_cy,

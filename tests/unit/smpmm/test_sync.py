@@ -96,8 +96,8 @@ def test_native_sizes_and_fields_of_deferred_work():
 
 
 def test_sleeping_locks_have_the_size_that_the_kernel_compiled():
-    from cpus import task_cy
+    from cpus import sleep_cy
     from smpmm import sync
 
-    for name, nr_bytes in task_cy.struct_bytes().items():
+    for name, nr_bytes in sleep_cy.struct_bytes().items():
         assert sizeof(getattr(sync, name)) == nr_bytes, name

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
-from cpus import segment_cy, spinlock_cy, task_cy
+from cpus import runqueue_cy, segment_cy, spinlock_cy, task_cy, waitqueue_cy
 from cpus.errors import CorruptionError
 from smpmm.mm import buffer_cy, disk_cy, page_alloc_cy, page_cy, zone_cy
 from smpmm.mm.buffer_check_cy import check_buffers
@@ -140,6 +140,8 @@ def buffers(tmp_path) -> None:
     small_machine(
         spinlock_cy,
         task_cy,
+        runqueue_cy,
+        waitqueue_cy,
         page_alloc_cy,
         disk_cy,
         buffer_cy,

@@ -6,7 +6,7 @@ import tempfile
 
 import pytest
 
-from cpus import kill_cy, percpu_cy, spinlock_cy, task_cy
+from cpus import kill_cy, percpu_cy, runqueue_cy, spinlock_cy, task_cy, waitqueue_cy
 from cpus.errors import KernelBug
 from smpmm.mm import (
     access_cy,
@@ -46,6 +46,8 @@ def disk(tmp_path):
     small_machine(
         spinlock_cy,
         task_cy,
+        runqueue_cy,
+        waitqueue_cy,
         page_alloc_cy,
         disk_cy,
         buffer_cy,
@@ -194,7 +196,9 @@ def test_a_killed_process_loses_no_buffer_and_no_change(disk, point: str) -> Non
 
 def test_without_a_path_the_disk_is_an_empty_temporary_file() -> None:
     before = set(os.listdir(tempfile.gettempdir()))
-    small_machine(spinlock_cy, task_cy, page_alloc_cy, disk_cy, buffer_cy)
+    small_machine(
+        spinlock_cy, task_cy, runqueue_cy, waitqueue_cy, page_alloc_cy, disk_cy, buffer_cy
+    )
     assert disk_cy.disk_size() == 64 * MIB // 4096
     assert access_cy.peek(bread(HDA, 5), 4) == bytes(4)
     assert (

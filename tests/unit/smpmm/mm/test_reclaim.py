@@ -2,7 +2,7 @@
 
 import pytest
 
-from cpus import spinlock_cy, task_cy
+from cpus import runqueue_cy, spinlock_cy, task_cy, waitqueue_cy
 from smpmm.mm import (
     access_cy,
     buffer_check_cy,
@@ -32,6 +32,8 @@ def machine(tmp_path):
     small_machine(
         spinlock_cy,
         task_cy,
+        runqueue_cy,
+        waitqueue_cy,
         page_alloc_cy,
         cache_cy,
         disk_cy,

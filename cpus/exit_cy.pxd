@@ -1,0 +1,3 @@
+"""The end of a task."""
+
+from cpus.atomic cimport u64

@@ -1,0 +1,3 @@
+"""Tasks as kernel code sees them."""
+
+from cpus.atomic cimport u64

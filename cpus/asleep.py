@@ -15,7 +15,7 @@ Nothing is ended by it: the tasks sleep on, and what wakes one later is welcome.
 from collections.abc import Callable
 from typing import Any, Final
 
-from cpus import callsite_cy, event_cy, lockstat_cy, percpu_cy, relay, sleep_cy, task_cy
+from cpus import callsite_cy, event_cy, lockstat_cy, percpu_cy, relay, sleeplock_cy, task_cy
 
 CPU_ONLINE: Final = 1
 TASK_INTERRUPTIBLE: Final = 1
@@ -108,9 +108,9 @@ def sleeper_text(task: dict[str, Any], names: list[tuple[str, str]]) -> str:
     lock = task["waiting_for"]
     if not lock:
         return text + (" on a wait queue" if task["wait_queue"] else ", on no queue")
-    _, class_, site = sleep_cy.sleeping_lock_words(lock)
+    _, class_, site = sleeplock_cy.sleeping_lock_words(lock)
     text += f" for {names[class_][0] if class_ < len(names) else '?'}"
-    holder = sleep_cy.holder_pid(lock)
+    holder = sleeplock_cy.holder_pid(lock)
     if holder:
         return f"{text}, held by task {holder}, taken at {callsite_cy.site_text(site)}"
     if site:

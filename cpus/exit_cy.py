@@ -1,7 +1,7 @@
 """The end of a task, by itself or with its CPU."""
 
 import cython
-from cython.cimports.cpus.atomic import atomic64_store
+from cython.cimports.cpus.atomic import atomic64_load, atomic64_store
 from cython.cimports.cpus.percpu_cy import (
     CPU_ONLINE,
     cpu_areas,
@@ -11,10 +11,30 @@ from cython.cimports.cpus.percpu_cy import (
     this_cpu,
 )
 from cython.cimports.cpus.runqueue_cy import kick, recover_runqueue, runqueues, wake_up_process
+from cython.cimports.cpus.rwsem_cy import up_read_common, up_write_common
 from cython.cimports.cpus.segment_cy import NR_CPUS
+from cython.cimports.cpus.semaphore_cy import up_common
+from cython.cimports.cpus.sleeplock_cy import RWSEM_MAGIC, SEM_MAGIC, rw_semaphore, semaphore
 from cython.cimports.cpus.spinlock_cy import raw_spin_lock_irqsave, raw_spin_unlock_irqrestore
-from cython.cimports.cpus.task_cy import NR_TASKS, TASK_FREE, task_struct, tasks
-from cython.cimports.cpus.waitqueue_cy import WAIT_RECHECKS, finish_wait, wait_queue_head
+from cython.cimports.cpus.task_cy import (
+    DOWNED_READ,
+    DOWNED_TAKING,
+    NR_DOWNED,
+    NR_TASKS,
+    TASK_FREE,
+    TASK_NEW_SHIFT,
+    task_number,
+    task_struct,
+    tasks,
+)
+from cython.cimports.cpus.waitqueue_cy import (
+    WAIT_RECHECKS,
+    dequeue_waiter,
+    finish_wait,
+    wait_queue_head,
+)
+
+from cpus.sleeplock_cy import sleeping_lock_words
 
 
 def free_task(at: cython.ulonglong) -> None:
@@ -28,6 +48,89 @@ def free_task(at: cython.ulonglong) -> None:
     # `on_rq` stays RQ_CURRENT: off the queue and running, it would be queued by a recovery.
     atomic64_store(cython.address(t.state), TASK_FREE)
     leave()
+
+
+def bury_tasks(cpu: int) -> list:
+    """Free the tasks of a dead CPU and give up what they held; on a live CPU.
+
+    Returns [(pid, name, [(native address, class, site), …]), …].
+    """
+    i: cython.int
+    j: cython.int
+    entry: u64
+    task: cython.pointer[task_struct]
+    buried: list = []
+    for i in range(NR_TASKS):
+        task = cython.address(tasks[i])
+        if not is_task_of(task, cython.cast(u64, cpu)):
+            continue
+        held: list = []
+        for j in range(NR_DOWNED):
+            entry = atomic64_load(cython.address(task.downed[j]))
+            if entry == 0:
+                continue
+            words = sleeping_lock_words(entry & ~cython.cast(u64, 7))
+            enter()
+            given: cython.bint = give_up(entry, task)
+            leave()
+            if given:
+                held.append(words)
+        enter()
+        leave_queue_of(task)
+        atomic64_store(cython.address(task.state), TASK_FREE)
+        leave()
+        buried.append((task.pid, task.name.decode("ascii", "replace"), held))
+    return buried
+
+
+def is_task_of(task, cpu):
+    """Whether a task_struct is taken for a task of `cpu`: queued, or only just taken."""
+    state: u64 = atomic64_load(cython.address(task.state))
+    if state > TASK_FREE:
+        return (state >> TASK_NEW_SHIFT) == cpu + 1
+    return state != TASK_FREE and task.cpu == cpu
+
+
+def leave_queue_of(task):
+    """Take a dead task off the wait queue that it is on."""
+    queue: cython.pointer[wait_queue_head] = cython.cast(
+        cython.pointer[wait_queue_head], task.wait_queue
+    )
+    flags: u64
+    if queue == cython.NULL:
+        return
+    flags = raw_spin_lock_irqsave(cython.address(queue.lock), 0)
+    if task.wait_queue == cython.cast(u64, queue):
+        dequeue_waiter(queue, task)
+    raw_spin_unlock_irqrestore(cython.address(queue.lock), flags)
+
+
+def give_up(entry, task):
+    """Give back what a dead task held by one note of its `downed` list; true if it held it."""
+    lock: u64 = entry & ~cython.cast(u64, 7)
+    sem: cython.pointer[semaphore] = cython.cast(cython.pointer[semaphore], lock)
+    rwsem: cython.pointer[rw_semaphore] = cython.cast(cython.pointer[rw_semaphore], lock)
+    number: u32 = task_number(task)
+    if sem.magic == SEM_MAGIC:
+        if entry & DOWNED_TAKING and sem.downer != number:
+            return False
+        if sem.initial == 1 and sem.downer != number:
+            return False
+        if sem.count >= cython.cast(cython.int, sem.initial):
+            return False
+        up_common(sem)
+        return True
+    if rwsem.magic == RWSEM_MAGIC:
+        if entry & DOWNED_READ:
+            if rwsem.count <= 0 or entry & DOWNED_TAKING:
+                return False
+            up_read_common(rwsem)
+            return True
+        if rwsem.count >= 0 or rwsem.downer != number:
+            return False
+        up_write_common(rwsem)
+        return True
+    return False
 
 
 def recover_queues() -> None:

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from cpus import callsite_cy, event_cy, exit_cy, lockstat_cy, monitor, ship, sleep_cy
+from cpus import callsite_cy, event_cy, exit_cy, lockstat_cy, monitor, ship
 
 EVENT_DIED: Final = 14
 
@@ -34,7 +34,7 @@ def tasks(slot: int, kind: int, cpu: int) -> None:
     """Bury the tasks of a dead CPU, name what they held, and wake who may have missed it."""
     if kind == monitor.KIND_CPU:
         names = lockstat_cy.class_names()
-        for pid, name, held in sleep_cy.bury_tasks(cpu):
+        for pid, name, held in exit_cy.bury_tasks(cpu):
             for _, class_, site in held:
                 lock = names[class_][0] if class_ < len(names) else "?"
                 event_cy.log(

@@ -9,9 +9,9 @@ NO_TASK = 3
 
 def bad_lock(call: str, address: int) -> None:
     """Report a call on memory that holds no initialised sleeping lock or queue."""
-    from cpus import sleep_cy
+    from cpus import sleeplock_cy
 
-    magic = sleep_cy.lock_magic(address)
+    magic = sleeplock_cy.lock_magic(address)
     if magic < 0 or address < 4096:
         bug.bad_address(call, address)
         return
@@ -45,9 +45,9 @@ def no_task(call: str) -> None:
 
 def lock_text(lock: int) -> str:
     """Name a sleeping lock (native address) by its class, and where it was taken."""
-    from cpus import sleep_cy
+    from cpus import sleeplock_cy
 
-    _, class_, site = sleep_cy.sleeping_lock_words(lock)
+    _, class_, site = sleeplock_cy.sleeping_lock_words(lock)
     names = lockstat_cy.class_names()
     name = names[class_][0] if class_ < len(names) else "?"
     return f"{name}, taken at {callsite_cy.site_text(site)}"
@@ -55,13 +55,13 @@ def lock_text(lock: int) -> str:
 
 def cycle_lines(lock: int, pid: int) -> list[str]:
     """Describe the cycle that task `pid` would close by a wait for `lock` (native)."""
-    from cpus import sleep_cy, task_cy
+    from cpus import sleeplock_cy, task_cy
 
     by_pid = {task["pid"]: task for task in task_cy.all_tasks()}
     lines = []
     at = pid
     while lock:
-        holder = sleep_cy.holder_pid(lock)
+        holder = sleeplock_cy.holder_pid(lock)
         lines.append(f" task {at} waits for {lock_text(lock)}, held by task {holder}")
         if holder in (0, pid) or len(lines) > len(by_pid):
             break

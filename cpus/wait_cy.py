@@ -45,6 +45,14 @@ from cpus import sleepers
 MAX_SCHEDULE_TIMEOUT = 0x7FFFFFFF
 
 
+def struct_bytes() -> dict:
+    """Return the sizes of the structs that lie in drivers' memory, by name."""
+    return {
+        "wait_queue_head_t": cython.sizeof(wait_queue_head),
+        "completion": cython.sizeof(completion),
+    }
+
+
 def tick_ns():
     return 1000000000 // header.hz
 

@@ -62,9 +62,11 @@ CALLS: Final = MappingProxyType(
             write_lock_irq write_lock_irqsave write_lock_bh write_unlock write_unlock_irq
             write_unlock_irqrestore write_unlock_bh write_trylock
             """,
-        "cpus.sleep_cy": """
+        "cpus.semaphore_cy": """
             sema_init init_MUTEX init_MUTEX_LOCKED down down_interruptible down_trylock up
-            init_rwsem down_read down_write up_read up_write
+            """,
+        "cpus.rwsem_cy": "init_rwsem down_read down_write up_read up_write",
+        "cpus.wait_cy": """
             init_waitqueue_head wait_event wait_event_interruptible sleep_on
             interruptible_sleep_on sleep_on_timeout interruptible_sleep_on_timeout
             wake_up wake_up_all wake_up_interruptible waitqueue_active init_completion complete

@@ -106,9 +106,9 @@ class semaphore(_OnItsOwn, Lock, metaclass=StructType):
 
     __nr_bytes__ = _BYTES["semaphore"]
     __align_bytes__ = NATIVE_ALIGN_BYTES
-    INITIALISE = "cpus.sleep_cy:sema_init"
-    ACQUIRE = "cpus.sleep_cy:down"
-    RELEASE = "cpus.sleep_cy:up"
+    INITIALISE = "cpus.semaphore_cy:sema_init"
+    ACQUIRE = "cpus.semaphore_cy:down"
+    RELEASE = "cpus.semaphore_cy:up"
 
     def __init__(self, count: int = 1) -> None:
         super().__init__(count)
@@ -119,13 +119,13 @@ class rw_semaphore(_OnItsOwn, Native, metaclass=StructType):
 
     __nr_bytes__ = _BYTES["rw_semaphore"]
     __align_bytes__ = NATIVE_ALIGN_BYTES
-    INITIALISE = "cpus.sleep_cy:init_rwsem"
+    INITIALISE = "cpus.rwsem_cy:init_rwsem"
 
     def read(self) -> Guard:
-        return Guard(self, "cpus.sleep_cy:down_read", "cpus.sleep_cy:up_read", False)
+        return Guard(self, "cpus.rwsem_cy:down_read", "cpus.rwsem_cy:up_read", False)
 
     def write(self) -> Guard:
-        return Guard(self, "cpus.sleep_cy:down_write", "cpus.sleep_cy:up_write", False)
+        return Guard(self, "cpus.rwsem_cy:down_write", "cpus.rwsem_cy:up_write", False)
 
 
 class wait_queue_head_t(_OnItsOwn, Native, metaclass=StructType):
@@ -133,7 +133,7 @@ class wait_queue_head_t(_OnItsOwn, Native, metaclass=StructType):
 
     __nr_bytes__ = _BYTES["wait_queue_head_t"]
     __align_bytes__ = NATIVE_ALIGN_BYTES
-    INITIALISE = "cpus.sleep_cy:init_waitqueue_head"
+    INITIALISE = "cpus.wait_cy:init_waitqueue_head"
 
 
 class completion(_OnItsOwn, Native, metaclass=StructType):
@@ -141,7 +141,7 @@ class completion(_OnItsOwn, Native, metaclass=StructType):
 
     __nr_bytes__ = _BYTES["completion"]
     __align_bytes__ = NATIVE_ALIGN_BYTES
-    INITIALISE = "cpus.sleep_cy:init_completion"
+    INITIALISE = "cpus.wait_cy:init_completion"
 
 
 class atomic_t(_OnItsOwn, Native, metaclass=StructType):

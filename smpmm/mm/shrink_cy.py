@@ -69,37 +69,37 @@ profile: object = None
 def chain_down() -> None:
     """Take cache_chain_sem. Sleeps; a task only, at boot there is nobody else."""
     if slab_global.chain_sem != 0 and this_cpu.current != 0:
-        from cpus import sleep_cy
+        from cpus import semaphore_cy
 
-        sleep_cy.down(slab_global.chain_sem)
+        semaphore_cy.down(slab_global.chain_sem)
 
 
 def chain_trylock() -> bool:
     """Take cache_chain_sem if it is free; false when somebody has it."""
     if slab_global.chain_sem != 0 and this_cpu.current != 0:
-        from cpus import sleep_cy
+        from cpus import semaphore_cy
 
-        return sleep_cy.down_trylock(slab_global.chain_sem) == 0
+        return semaphore_cy.down_trylock(slab_global.chain_sem) == 0
     return True
 
 
 def chain_up() -> None:
     """Give cache_chain_sem back."""
     if slab_global.chain_sem != 0 and this_cpu.current != 0:
-        from cpus import sleep_cy
+        from cpus import semaphore_cy
 
-        sleep_cy.up(slab_global.chain_sem)
+        semaphore_cy.up(slab_global.chain_sem)
 
 
 def make_chain_sem() -> None:
     """Make cache_chain_sem in the handle window, in a machine that has tasks; boot."""
     if segment_cy.region_size(b"tasks") == 0:
         return
-    from cpus import sleep_cy
+    from cpus import semaphore_cy
     from smpmm.mm import window_cy
 
     address: u64 = window_cy.window_alloc(CHAIN_SEM_BYTES)
-    sleep_cy.sema_init(address, 1)
+    semaphore_cy.sema_init(address, 1)
     slab_global.chain_sem = address
 
 

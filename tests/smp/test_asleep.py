@@ -17,14 +17,14 @@ def place(machine) -> int:
 
 
 def take(address):
-    from cpus.sleep_cy import down
+    from cpus.semaphore_cy import down
 
     down(address)
     return "taken"
 
 
 def test_a_wait_that_nobody_can_end_is_a_deadlock_and_names_lock_and_place(machine, place):
-    from cpus.sleep_cy import sema_init, up
+    from cpus.semaphore_cy import sema_init, up
 
     machine.run(lambda: sema_init(place, 0))
     task = machine.spawn(take, place, cpu=1)
@@ -40,7 +40,7 @@ def test_a_wait_that_nobody_can_end_is_a_deadlock_and_names_lock_and_place(machi
 
 
 def test_a_task_that_ended_with_a_semaphore_is_told(machine, place):
-    from cpus.sleep_cy import sema_init
+    from cpus.semaphore_cy import sema_init
 
     machine.run(lambda: sema_init(place, 1))
     machine.run(take, place)
@@ -60,7 +60,7 @@ def test_a_sleeper_with_a_time_out_is_waited_for(machine, place):
 
 
 def test_a_device_that_may_wake_a_task_is_waited_for(machine, place):
-    from cpus.sleep_cy import sema_init
+    from cpus.semaphore_cy import sema_init
 
     machine.run(lambda: sema_init(place, 0))
     machine.start_synthetic(5, 2)

@@ -73,7 +73,7 @@ def test_tasks_that_only_call_the_kernel_take_turns(machine, place):
 
 
 def test_a_semaphore_keeps_a_section_to_one_task(machine, place):
-    from cpus.sleep_cy import down, sema_init, up
+    from cpus.semaphore_cy import down, sema_init, up
     from cpus.task_calls_cy import yield_
 
     counter = place + 512
@@ -94,7 +94,7 @@ def test_a_semaphore_keeps_a_section_to_one_task(machine, place):
 
 
 def test_wake_up_crosses_cpus(machine, place):
-    from cpus.sleep_cy import init_waitqueue_head, wait_event, wake_up
+    from cpus.wait_cy import init_waitqueue_head, wait_event, wake_up
 
     machine.run(lambda: init_waitqueue_head(place))
     flag = place + 512
@@ -113,7 +113,7 @@ def test_wake_up_crosses_cpus(machine, place):
 
 
 def test_other_tasks_of_a_cpu_go_on_while_one_sleeps(machine, place):
-    from cpus.sleep_cy import complete, init_completion, wait_for_completion
+    from cpus.wait_cy import complete, init_completion, wait_for_completion
 
     machine.run(lambda: init_completion(place))
     task = machine.spawn(lambda: wait_for_completion(place), cpu=1)
@@ -153,14 +153,9 @@ def test_schedule_timeout_ends_after_its_ticks(machine):
 
 
 def test_a_signal_ends_an_interruptible_sleep(machine, place):
-    from cpus.sleep_cy import (
-        down,
-        down_interruptible,
-        init_waitqueue_head,
-        sema_init,
-        wait_event_interruptible,
-    )
+    from cpus.semaphore_cy import down, down_interruptible, sema_init
     from cpus.task_cy import all_tasks
+    from cpus.wait_cy import init_waitqueue_head, wait_event_interruptible
 
     machine.run(lambda: (sema_init(place, 1), init_waitqueue_head(place + 512)))
     machine.run(lambda: down(place))
@@ -217,7 +212,7 @@ def test_kill_ends_a_task_that_has_not_begun(machine, place):
 
 def test_readers_share_and_writers_do_not(machine, place):
     from cpus.atomic_cy import atomic_dec, atomic_inc, atomic_read
-    from cpus.sleep_cy import down_read, down_write, init_rwsem, up_read, up_write
+    from cpus.rwsem_cy import down_read, down_write, init_rwsem, up_read, up_write
     from cpus.task_calls_cy import yield_
 
     readers, writers = place + 512, place + 520
@@ -252,7 +247,7 @@ def test_readers_share_and_writers_do_not(machine, place):
 
 
 def test_two_semaphores_in_the_wrong_order_are_a_deadlock(machine, place):
-    from cpus.sleep_cy import down, sema_init, up
+    from cpus.semaphore_cy import down, sema_init, up
 
     first, second, turn = place, place + 128, place + 512
 
@@ -287,7 +282,7 @@ def test_two_semaphores_in_the_wrong_order_are_a_deadlock(machine, place):
 
 def test_down_in_atomic_context_is_a_breach(machine, place):
     from cpus.context_cy import local_bh_disable, local_bh_enable
-    from cpus.sleep_cy import down, sema_init
+    from cpus.semaphore_cy import down, sema_init
 
     def breach():
         sema_init(place, 1)
@@ -303,14 +298,14 @@ def test_down_in_atomic_context_is_a_breach(machine, place):
 
 
 def test_down_on_address_0_is_an_oops(machine):
-    from cpus.sleep_cy import down
+    from cpus.semaphore_cy import down
 
     with pytest.raises(NullDereference):
         machine.run(lambda: down(0))
 
 
 def test_what_a_task_of_a_killed_cpu_had_downed_is_given_up_and_named(machine, place):
-    from cpus.sleep_cy import down, sema_init, up
+    from cpus.semaphore_cy import down, sema_init, up
     from cpus.task_cy import all_tasks
 
     machine.run(lambda: sema_init(place, 1), cpu=0)
@@ -334,7 +329,7 @@ def test_what_a_task_of_a_killed_cpu_had_downed_is_given_up_and_named(machine, p
 
 
 def wait_for_go(place, waiter):
-    from cpus.sleep_cy import down_trylock, up
+    from cpus.semaphore_cy import down_trylock, up
     from cpus.task_calls_cy import yield_
 
     while down_trylock(place) == 0:

@@ -96,8 +96,10 @@ def test_native_sizes_and_fields_of_deferred_work():
 
 
 def test_sleeping_locks_have_the_size_that_the_kernel_compiled():
-    from cpus import sleep_cy
+    from cpus import sleeplock_cy, wait_cy
     from smpmm import sync
 
-    for name, nr_bytes in sleep_cy.struct_bytes().items():
+    sizes = sleeplock_cy.struct_bytes() | wait_cy.struct_bytes()
+    assert len(sizes) == 4
+    for name, nr_bytes in sizes.items():
         assert sizeof(getattr(sync, name)) == nr_bytes, name

@@ -1,4 +1,4 @@
-"""Semaphores, rw semaphores, completions and wait queues as drivers call them."""
+"""What sleeping locks share: which task holds which, who waits for whom, how one sleeps."""
 
 from cpus.atomic cimport s32, u16, u32, u64
 from cpus.task_cy cimport task_struct
@@ -10,6 +10,7 @@ cdef enum:
     TAKEN = 0
     CYCLE = 2              # the wait would close a cycle
     NO_TASK = 3            # there is no task that could sleep
+    NO_LOCK = 4            # no such lock lies at the address
 
     SEM_MAGIC = 0x5e3a       # counts what may be given up for a dead task
     SEM_SIGNAL_MAGIC = 0x5e3b  # initialised with 0: its tokens belong to nobody
@@ -37,30 +38,17 @@ cdef public struct rw_semaphore:       # 72 bytes
     u16 magic
     u64 acquired_ns
 
-# For the kernel's own semaphores (ours in our own segment): inside a call, in task context.
-# TAKEN, CYCLE, NO_TASK or -EINTR; -1 with an exception, outside of the call.
-cdef int down_common(semaphore *sem, u64 state, u32 site) except -1
-cdef void up_common(semaphore *sem) noexcept
-cdef int down_read_common(rw_semaphore *sem, u32 site) except -1
-cdef int down_write_common(rw_semaphore *sem, u32 site) except -1
-cdef void up_read_common(rw_semaphore *sem) noexcept
-cdef void up_write_common(rw_semaphore *sem) noexcept
-cdef void semaphore_init(semaphore *sem, int count, u16 class_) noexcept
-
-# Helpers of this module alone.
-cdef semaphore *semaphore_at(u64 address) noexcept
-cdef rw_semaphore *rwsem_at(u64 address) noexcept
-cdef void take_semaphore(semaphore *sem, task_struct *task, u32 site) noexcept
-cdef bint closes_cycle(u64 lock, task_struct *task) noexcept
-cdef task_struct *holder_of(u64 lock) noexcept
+# `lock` is the native address of the struct.
 cdef void note_downed(task_struct *task, u64 lock, u64 bits) noexcept
 cdef void settle_downed(task_struct *task, u64 lock, u64 bits) noexcept
 cdef void forget_downed(task_struct *task, u64 lock, u64 bits) noexcept
+cdef int begin_sleep(u64 lock, task_struct *task, u32 site) noexcept
+cdef int sleep_once(
+    wait_queue_head *queue, task_struct *task, u64 state, u64 *flags
+) except -1
+cdef void finish_sleep(wait_queue_head *queue, task_struct *task) noexcept
+
+# Helpers of this module alone.
 cdef void end_sleep(wait_queue_head *queue, task_struct *task) noexcept
-cdef bint reader_may(rw_semaphore *sem, task_struct *task) noexcept
-cdef int rwsem_wait(rw_semaphore *sem, u32 site, u64 bits) except -1
-cdef void rwsem_take(rw_semaphore *sem, task_struct *task, u32 site, u64 bits) noexcept
-cdef void rwsem_wake(rw_semaphore *sem) noexcept
-cdef bint give_up(u64 entry, task_struct *task) noexcept
-cdef void leave_queue_of(task_struct *task) noexcept
-cdef bint is_task_of(task_struct *task, u64 cpu) noexcept
+cdef bint closes_cycle(u64 lock, task_struct *task) noexcept
+cdef task_struct *holder_of(u64 lock) noexcept

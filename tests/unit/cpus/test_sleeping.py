@@ -2,8 +2,7 @@
 
 import pytest
 
-from cpus import exit_cy, runqueue_cy, task_calls_cy, task_cy
-from cpus import sleep_cy as s
+from cpus import exit_cy, runqueue_cy, rwsem_cy, semaphore_cy, task_calls_cy, task_cy, wait_cy
 from cpus.errors import Deadlock
 from tests.unit.cpus.tasks import RAM, Tasks
 
@@ -16,14 +15,14 @@ def tasks() -> Tasks:
 
 
 def test_a_semaphore_lets_waiters_in_by_the_order_of_their_coming(tasks):
-    s.sema_init(RAM, 1)
+    semaphore_cy.sema_init(RAM, 1)
 
     def section(name):
-        s.down(RAM)
+        semaphore_cy.down(RAM)
         tasks.log.append(f"{name} in")
         task_calls_cy.yield_()
         tasks.log.append(f"{name} out")
-        s.up(RAM)
+        semaphore_cy.up(RAM)
 
     for name in "abc":
         tasks.spawn(section, name)
@@ -33,29 +32,29 @@ def test_a_semaphore_lets_waiters_in_by_the_order_of_their_coming(tasks):
 
 
 def test_down_interruptible_ends_with_a_signal_and_leaves_the_queue(tasks):
-    s.sema_init(RAM, 0)
-    at = tasks.spawn(lambda: tasks.log.append(s.down_interruptible(RAM)), pid=7)
+    semaphore_cy.sema_init(RAM, 0)
+    at = tasks.spawn(lambda: tasks.log.append(semaphore_cy.down_interruptible(RAM)), pid=7)
     tasks.run()
     assert tasks.asleep() == [7]
     runqueue_cy.signal_at(at, False)
     assert tasks.run() == [-EINTR]
-    s.up(RAM)
-    assert s.down_trylock(RAM) == 0
+    semaphore_cy.up(RAM)
+    assert semaphore_cy.down_trylock(RAM) == 0
 
 
 def test_a_wait_that_closes_a_cycle_is_refused_with_both_tasks_named(tasks):
     first, second = RAM, RAM + 128
-    s.sema_init(first, 1)
-    s.sema_init(second, 1)
+    semaphore_cy.sema_init(first, 1)
+    semaphore_cy.sema_init(second, 1)
 
     def take(a, b):
-        s.down(a)
+        semaphore_cy.down(a)
         task_calls_cy.yield_()
         try:
-            s.down(b)
-            s.up(b)
+            semaphore_cy.down(b)
+            semaphore_cy.up(b)
         finally:
-            s.up(a)
+            semaphore_cy.up(a)
         tasks.log.append("done")
 
     tasks.spawn(take, first, second, pid=1)
@@ -68,11 +67,9 @@ def test_a_wait_that_closes_a_cycle_is_refused_with_both_tasks_named(tasks):
 
 
 def test_a_wake_up_takes_every_shared_sleeper_and_one_exclusive(tasks):
-    s.init_waitqueue_head(RAM)
+    wait_cy.init_waitqueue_head(RAM)
 
     def sleeper(exclusive):
-        from cpus import wait_cy
-
         wait_cy.prepare_to_wait(RAM, 2, exclusive)
         task_calls_cy.schedule()
         wait_cy.finish_wait(RAM)
@@ -81,59 +78,59 @@ def test_a_wake_up_takes_every_shared_sleeper_and_one_exclusive(tasks):
         tasks.spawn(sleeper, exclusive, pid=pid)
     tasks.run()
     assert tasks.asleep() == [1, 2, 3, 4]
-    s.wake_up(RAM)
+    wait_cy.wake_up(RAM)
     tasks.run()
     assert tasks.asleep() == [3]
-    s.wake_up_all(RAM)
+    wait_cy.wake_up_all(RAM)
     tasks.run()
     assert tasks.asleep() == []
     assert not tasks.errors
 
 
 def test_a_wait_for_a_condition_sleeps_through_wake_ups_that_do_not_make_it_true(tasks):
-    s.init_waitqueue_head(RAM)
+    wait_cy.init_waitqueue_head(RAM)
     ready = []
-    tasks.spawn(lambda: s.wait_event(RAM, lambda: len(ready) > 1), pid=5)
+    tasks.spawn(lambda: wait_cy.wait_event(RAM, lambda: len(ready) > 1), pid=5)
     tasks.run()
     for _ in range(2):
         assert tasks.asleep() == [5]
         ready.append(True)
-        s.wake_up(RAM)
+        wait_cy.wake_up(RAM)
         tasks.run()
     assert tasks.asleep() == []
 
 
 def test_a_completion_lets_as_many_go_on_as_it_was_completed(tasks):
-    s.init_completion(RAM)
+    wait_cy.init_completion(RAM)
     for pid in (1, 2, 3):
-        tasks.spawn(s.wait_for_completion, RAM, pid=pid)
+        tasks.spawn(wait_cy.wait_for_completion, RAM, pid=pid)
     tasks.run()
-    s.complete(RAM)
+    wait_cy.complete(RAM)
     tasks.run()
     assert tasks.asleep() == [2, 3]
-    s.complete_all(RAM)
+    wait_cy.complete_all(RAM)
     tasks.run()
-    tasks.spawn(s.wait_for_completion, RAM, pid=4)
+    tasks.spawn(wait_cy.wait_for_completion, RAM, pid=4)
     tasks.run()
     assert tasks.asleep() == []
 
 
 def test_readers_share_and_a_writer_is_alone(tasks):
-    s.init_rwsem(RAM)
+    rwsem_cy.init_rwsem(RAM)
 
     def read(name):
-        s.down_read(RAM)
+        rwsem_cy.down_read(RAM)
         tasks.log.append(f"{name}+")
         task_calls_cy.yield_()
         tasks.log.append(f"{name}-")
-        s.up_read(RAM)
+        rwsem_cy.up_read(RAM)
 
     def write(name):
-        s.down_write(RAM)
+        rwsem_cy.down_write(RAM)
         tasks.log.append(f"{name}+")
         task_calls_cy.yield_()
         tasks.log.append(f"{name}-")
-        s.up_write(RAM)
+        rwsem_cy.up_write(RAM)
 
     for name, call in (("r", read), ("s", read), ("W", write), ("t", read)):
         tasks.spawn(call, name)

@@ -1,4 +1,4 @@
-"""Spinlocks and rwlocks as drivers call them: include/linux/spinlock.h, with every check on.
+"""Spinlocks as drivers call them: include/linux/spinlock.h, with every check on.
 
 Arguments are kernel addresses or handles. Each function is one kernel call, in any context
 that the lock's own rule allows; holding a lock is atomic context. A breach (double lock,
@@ -8,22 +8,10 @@ ends the machine, since Linux would hang there, and a wrong unlock unlocks, as L
 """
 
 import cython
-from cython.cimports.cpus import rwlock_cy
-from cython.cimports.cpus.atomic import (
-    atomic32_load,
-    atomic32_xchg,
-    futex_wake,
-    likely,
-    unlikely,
-)
+from cython.cimports.cpus.atomic import atomic32_load, atomic32_xchg, futex_wake, unlikely
 from cython.cimports.cpus.callsite_cy import call_site
 from cython.cimports.cpus.handle_cy import address_of
-from cython.cimports.cpus.lockstat_cy import (
-    CLASS_RW,
-    CLASS_SPIN,
-    RECOVER_NOTHING,
-    lock_class_named,
-)
+from cython.cimports.cpus.lockstat_cy import CLASS_SPIN, RECOVER_NOTHING, lock_class_named
 from cython.cimports.cpus.percpu_cy import (
     HELD_LOCKS,
     SOFTIRQ_MASK,
@@ -37,13 +25,7 @@ from cython.cimports.cpus.percpu_cy import (
     this_owner,
     this_process,
 )
-from cython.cimports.cpus.rwlock_cy import (
-    read_acquire,
-    read_release,
-    rwlock_init,
-    write_acquire,
-    write_release,
-)
+from cython.cimports.cpus.rwlock_cy import read_release, rwlock, write_release
 from cython.cimports.cpus.segment_cy import native
 from cython.cimports.cpus.spinlock_cy import (
     LOCK_MAGIC,
@@ -55,71 +37,6 @@ from cython.cimports.cpus.spinlock_cy import (
 from cython.cimports.cpus.waiting_cy import WAIT_READ, WAIT_WRITE, WAITERS
 
 from cpus import bug, callsite_cy
-
-
-def spinlock_at(address):
-    lock: cython.pointer[spinlock] = cython.cast(
-        cython.pointer[spinlock], native(address, cython.sizeof(spinlock))
-    )
-    if unlikely(lock == cython.NULL or lock.magic != LOCK_MAGIC):
-        return cython.NULL
-    return lock
-
-
-def rwlock_at(address):
-    lock: cython.pointer[rwlock] = cython.cast(
-        cython.pointer[rwlock], native(address, cython.sizeof(rwlock))
-    )
-    if unlikely(lock == cython.NULL or lock.magic != LOCK_MAGIC):
-        return cython.NULL
-    return lock
-
-
-def init_class_name(lock: object, site: cython.uint) -> bytes:
-    """Name the class of a lock: its struct field, or the place that initialises it."""
-    name = getattr(lock, "lock_name", None)
-    if not name:
-        function, file, line = callsite_cy.site_info(site)
-        name = f"lock@{file.rpartition('/')[2]}:{line}"
-    return name.encode()[:47]
-
-
-def spin_lock_init(lock: object) -> None:
-    """Make a spinlock free; its class is its struct field or the place of this call.
-
-    Any context.
-    """
-    address: cython.ulonglong = address_of(lock)
-    name: bytes = init_class_name(lock, call_site())
-    enter()
-    at: cython.p_void = native(address, cython.sizeof(spinlock))
-    if at != cython.NULL:
-        spinlock_init(
-            cython.cast(cython.pointer[spinlock], at),
-            lock_class_named(name, CLASS_SPIN, RECOVER_NOTHING),
-        )
-    leave()
-    if at == cython.NULL:
-        bug.bad_address("spin_lock_init", address)
-
-
-def rwlock_init_(lock: object) -> None:
-    """Make an rwlock free; its class is its struct field or the place of this call.
-
-    Any context.
-    """
-    address: cython.ulonglong = address_of(lock)
-    name: bytes = init_class_name(lock, call_site())
-    enter()
-    at: cython.p_void = native(address, cython.sizeof(rwlock))
-    if at != cython.NULL:
-        rwlock_init(
-            cython.cast(cython.pointer[rwlock], at),
-            lock_class_named(name, CLASS_RW, RECOVER_NOTHING),
-        )
-    leave()
-    if at == cython.NULL:
-        bug.bad_address("rwlock_init", address)
 
 
 def spin_lock(lock: object) -> None:
@@ -135,11 +52,18 @@ def spin_lock(lock: object) -> None:
         refuse_lock("spin_lock", address, result)
 
 
-def spin_lock_irq(lock: object) -> None:
-    """Turn interrupts off and take a spinlock; only where interrupts are known to be on.
+def spin_unlock(lock: object) -> None:
+    """Give a spinlock back; by the context that took it."""
+    address: cython.ulonglong = address_of(lock)
+    enter()
+    wrong: cython.int = release(address)
+    leave()
+    if unlikely(wrong):
+        refuse_unlock("spin_unlock", address, PLAIN, 0)
 
-    Any context.
-    """
+
+def lock_irqs_off(lock, name):
+    """Turn interrupts off and take a spinlock; returns the old flag. Outside of calls."""
     address: cython.ulonglong = address_of(lock)
     enter()
     at: cython.pointer[spinlock] = spinlock_at(address)
@@ -151,7 +75,16 @@ def spin_lock_irq(lock: object) -> None:
         irq_restore(flags)
     leave()
     if unlikely(result < 0):
-        refuse_lock("spin_lock_irq", address, result)
+        refuse_lock(name, address, result)
+    return cython.cast(cython.int, flags != 0)
+
+
+def spin_lock_irq(lock: object) -> None:
+    """Turn interrupts off and take a spinlock; only where interrupts are known to be on.
+
+    Any context.
+    """
+    lock_irqs_off(lock, "spin_lock_irq")
 
 
 def spin_lock_irqsave(lock: object) -> int:
@@ -159,19 +92,31 @@ def spin_lock_irqsave(lock: object) -> int:
 
     Any context.
     """
+    return lock_irqs_off(lock, "spin_lock_irqsave")
+
+
+def spin_unlock_irq(lock: object) -> None:
+    """Give a spinlock back and turn interrupts on. By the context that took it."""
     address: cython.ulonglong = address_of(lock)
     enter()
-    at: cython.pointer[spinlock] = spinlock_at(address)
-    result: cython.int = -2
-    flags: cython.ulonglong = irq_save()
-    if at != cython.NULL:
-        result = spin_acquire(at, call_site())
-    if unlikely(result < 0):
-        irq_restore(flags)
+    wrong: cython.int = release(address)
+    if not wrong:
+        irq_restore(0)
     leave()
-    if unlikely(result < 0):
-        refuse_lock("spin_lock_irqsave", address, result)
-    return flags
+    if unlikely(wrong):
+        refuse_unlock("spin_unlock_irq", address, IRQ, 0)
+
+
+def spin_unlock_irqrestore(lock: object, flags: cython.ulonglong) -> None:
+    """Give a spinlock back and put the interrupt flag back. By the context that took it."""
+    address: cython.ulonglong = address_of(lock)
+    enter()
+    wrong: cython.int = release(address)
+    if not wrong:
+        irq_restore(1 if flags else 0)
+    leave()
+    if unlikely(wrong):
+        refuse_unlock("spin_unlock_irqrestore", address, IRQ, flags != 0)
 
 
 def spin_lock_bh(lock: object) -> None:
@@ -188,6 +133,21 @@ def spin_lock_bh(lock: object) -> None:
     leave()
     if unlikely(result < 0):
         refuse_lock("spin_lock_bh", address, result)
+
+
+def spin_unlock_bh(lock: object) -> None:
+    """Give a spinlock back and let softirqs in; what is pending runs now."""
+    address: cython.ulonglong = address_of(lock)
+    enter()
+    wrong: cython.int = release(address)
+    if not wrong:
+        this_cpu.preempt_count -= SOFTIRQ_OFFSET
+    leave()
+    if unlikely(wrong):
+        refuse_unlock("spin_unlock_bh", address, BH, 0)
+    else:
+        enter()
+        leave()
 
 
 def spin_trylock(lock: object) -> bool:
@@ -227,98 +187,13 @@ def release(address):
     return 0
 
 
-def spin_unlock(lock: object) -> None:
-    """Give a spinlock back; by the context that took it."""
-    address: cython.ulonglong = address_of(lock)
-    enter()
-    wrong: cython.int = release(address)
-    leave()
-    if unlikely(wrong):
-        refuse_unlock("spin_unlock", address, PLAIN, 0)
-
-
-def spin_unlock_irq(lock: object) -> None:
-    """Give a spinlock back and turn interrupts on. By the context that took it."""
-    address: cython.ulonglong = address_of(lock)
-    enter()
-    wrong: cython.int = release(address)
-    if not wrong:
-        irq_restore(0)
-    leave()
-    if unlikely(wrong):
-        refuse_unlock("spin_unlock_irq", address, IRQ, 0)
-
-
-def spin_unlock_irqrestore(lock: object, flags: cython.ulonglong) -> None:
-    """Give a spinlock back and put the interrupt flag back. By the context that took it."""
-    address: cython.ulonglong = address_of(lock)
-    enter()
-    wrong: cython.int = release(address)
-    if not wrong:
-        irq_restore(1 if flags else 0)
-    leave()
-    if unlikely(wrong):
-        refuse_unlock("spin_unlock_irqrestore", address, IRQ, flags != 0)
-
-
-def spin_unlock_bh(lock: object) -> None:
-    """Give a spinlock back and let softirqs in; what is pending runs now."""
-    address: cython.ulonglong = address_of(lock)
-    enter()
-    wrong: cython.int = release(address)
-    if not wrong:
-        this_cpu.preempt_count -= SOFTIRQ_OFFSET
-    leave()
-    if unlikely(wrong):
-        refuse_unlock("spin_unlock_bh", address, BH, 0)
-    else:
-        enter()
-        leave()
-
-
-def take_side(lock, name, write, irq):
-    """Take one side of an rwlock. `irq`: 0 plain, IRQ interrupts off, BH softirqs off."""
-    address: cython.ulonglong = address_of(lock)
-    enter()
-    at: cython.pointer[rwlock] = rwlock_at(address)
-    result: cython.int = -2
-    flags: cython.int = this_cpu.irqs_off != 0
-    if irq == IRQ:
-        this_cpu.irqs_off = 1
-    elif irq == BH:
-        this_cpu.preempt_count += SOFTIRQ_OFFSET
-    if at != cython.NULL:
-        result = write_acquire(at, call_site()) if write else read_acquire(at, call_site())
-    if unlikely(result < 0):
-        if irq == IRQ:
-            irq_restore(flags)
-        elif irq == BH:
-            this_cpu.preempt_count -= SOFTIRQ_OFFSET
-    leave()
-    if unlikely(result < 0):
-        refuse_lock(name, address, result)
-    return flags
-
-
-def give_side(lock, name, write, irq, flags):
-    """Give one side of an rwlock back. `irq` as in take_side; `flags`: the flag to restore."""
-    address: cython.ulonglong = address_of(lock)
-    enter()
-    at: cython.pointer[rwlock] = rwlock_at(address)
-    wrong: cython.bint = at == cython.NULL or not holds_side(at, write)
-    if likely(not wrong):
-        if write:
-            write_release(at)
-        else:
-            read_release(at)
-        restore(irq, flags)
-    leave()
-    if unlikely(wrong):
-        refuse_unlock(name, address, irq, flags)
-    elif irq == BH:
-        enter()
-        leave()
-    return 0
+def spinlock_at(address):
+    lock: cython.pointer[spinlock] = cython.cast(
+        cython.pointer[spinlock], native(address, cython.sizeof(spinlock))
+    )
+    if unlikely(lock == cython.NULL or lock.magic != LOCK_MAGIC):
+        return cython.NULL
+    return lock
 
 
 def restore(irq, flags):
@@ -329,131 +204,32 @@ def restore(irq, flags):
         this_cpu.preempt_count -= SOFTIRQ_OFFSET
 
 
-def holds_side(at, write):
-    """Whether this process holds that side of the rwlock."""
-    i: u32 = this_process.nr_held if this_process.nr_held < HELD_LOCKS else HELD_LOCKS
-    side: u32 = WAIT_WRITE if write else WAIT_READ
-    while i != 0:
-        i -= 1
-        if (
-            this_process.held[i].lock == cython.cast(u64, at)
-            and this_process.held[i].flags == side
-        ):
-            return True
-    return False
+def spin_lock_init(lock: object) -> None:
+    """Make a spinlock free; its class is its struct field or the place of this call.
 
-
-def read_lock(lock: object) -> None:
-    """Take the read side; recursive, readers go before writers.
-
-    Any context that cannot interrupt a writer on this CPU.
+    Any context.
     """
-    take_side(lock, "read_lock", 0, PLAIN)
-
-
-def read_lock_irq(lock: object) -> None:
-    """Turn interrupts off and take the read side. Any context."""
-    take_side(lock, "read_lock_irq", 0, IRQ)
-
-
-def read_lock_irqsave(lock: object) -> int:
-    """Turn interrupts off, take the read side, return the old flag. Any context."""
-    return take_side(lock, "read_lock_irqsave", 0, IRQ)
-
-
-def read_lock_bh(lock: object) -> None:
-    """Keep softirqs off and take the read side."""
-    take_side(lock, "read_lock_bh", 0, BH)
-
-
-def write_lock(lock: object) -> None:
-    """Take the write side. Any context that cannot interrupt a holder on this CPU."""
-    take_side(lock, "write_lock", 1, PLAIN)
-
-
-def write_lock_irq(lock: object) -> None:
-    """Turn interrupts off and take the write side. Any context."""
-    take_side(lock, "write_lock_irq", 1, IRQ)
-
-
-def write_lock_irqsave(lock: object) -> int:
-    """Turn interrupts off, take the write side, return the old flag. Any context."""
-    return take_side(lock, "write_lock_irqsave", 1, IRQ)
-
-
-def write_lock_bh(lock: object) -> None:
-    """Keep softirqs off and take the write side."""
-    take_side(lock, "write_lock_bh", 1, BH)
-
-
-def write_trylock(lock: object) -> bool:
-    """Take the write side if nobody has either side. Any context."""
     address: cython.ulonglong = address_of(lock)
+    name: bytes = init_class_name(lock, call_site())
     enter()
-    at: cython.pointer[rwlock] = rwlock_at(address)
-    taken: cython.bint = at != cython.NULL and rwlock_cy.write_trylock(at, call_site())
+    at: cython.p_void = native(address, cython.sizeof(spinlock))
+    if at != cython.NULL:
+        spinlock_init(
+            cython.cast(cython.pointer[spinlock], at),
+            lock_class_named(name, CLASS_SPIN, RECOVER_NOTHING),
+        )
     leave()
-    if unlikely(at == cython.NULL):
-        refuse_lock("write_trylock", address, -2)
-    return taken
-
-
-def read_unlock(lock: object) -> None:
-    """Give the read side back. By the context that took it."""
-    give_side(lock, "read_unlock", 0, PLAIN, 0)
-
-
-def read_unlock_irq(lock: object) -> None:
-    """Give the read side back and turn interrupts on. By the context that took it."""
-    give_side(lock, "read_unlock_irq", 0, IRQ, 0)
-
-
-def read_unlock_irqrestore(lock: object, flags: cython.ulonglong) -> None:
-    """Give the read side back and put the interrupt flag back. By the context that took it."""
-    give_side(lock, "read_unlock_irqrestore", 0, IRQ, flags != 0)
-
-
-def read_unlock_bh(lock: object) -> None:
-    """Give the read side back and let softirqs in."""
-    give_side(lock, "read_unlock_bh", 0, BH, 0)
-
-
-def write_unlock(lock: object) -> None:
-    """Give the write side back. By the context that took it."""
-    give_side(lock, "write_unlock", 1, PLAIN, 0)
-
-
-def write_unlock_irq(lock: object) -> None:
-    """Give the write side back and turn interrupts on. By the context that took it."""
-    give_side(lock, "write_unlock_irq", 1, IRQ, 0)
-
-
-def write_unlock_irqrestore(lock: object, flags: cython.ulonglong) -> None:
-    """Give the write side back and put the interrupt flag back.
-
-    By the context that took it.
-    """
-    give_side(lock, "write_unlock_irqrestore", 1, IRQ, flags != 0)
-
-
-def write_unlock_bh(lock: object) -> None:
-    """Give the write side back and let softirqs in."""
-    give_side(lock, "write_unlock_bh", 1, BH, 0)
-
-
-def lock_words(address: cython.ulonglong) -> tuple:
-    """Return (owner word without the waiters' bit, magic) of a lock; (0, 0) if unmapped."""
-    at: cython.pointer[spinlock] = cython.cast(
-        cython.pointer[spinlock], native(address, cython.sizeof(spinlock))
-    )
     if at == cython.NULL:
-        return 0, 0
-    return at.word & ~cython.cast(u32, WAITERS), at.magic
+        bug.bad_address("spin_lock_init", address)
 
 
-def own_word() -> int:
-    """Return the owner word of this process."""
-    return this_owner
+def init_class_name(lock: object, site: cython.uint) -> bytes:
+    """Name the class of a lock: its struct field, or the place that initialises it."""
+    name = getattr(lock, "lock_name", None)
+    if not name:
+        function, file, line = callsite_cy.site_info(site)
+        name = f"lock@{file.rpartition('/')[2]}:{line}"
+    return name.encode()[:47]
 
 
 def refuse_lock(call: str, address: int, result: int) -> None:
@@ -487,6 +263,21 @@ def force_unlock(
         futex_wake(cython.address(at.word), 64)
     restore(irq, flags)
     leave()
+
+
+def lock_words(address: cython.ulonglong) -> tuple:
+    """Return (owner word without the waiters' bit, magic) of a lock; (0, 0) if unmapped."""
+    at: cython.pointer[spinlock] = cython.cast(
+        cython.pointer[spinlock], native(address, cython.sizeof(spinlock))
+    )
+    if at == cython.NULL:
+        return 0, 0
+    return at.word & ~cython.cast(u32, WAITERS), at.magic
+
+
+def own_word() -> int:
+    """Return the owner word of this process."""
+    return this_owner
 
 
 def held_locks() -> list:

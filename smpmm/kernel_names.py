@@ -57,6 +57,8 @@ CALLS: Final = MappingProxyType(
             spin_lock_init spin_lock spin_lock_irq spin_lock_irqsave spin_lock_bh spin_unlock
             spin_unlock_irq spin_unlock_irqrestore spin_unlock_bh spin_trylock
             spin_is_locked
+            """,
+        "cpus.rwlock_calls_cy": """
             rwlock_init=rwlock_init_ read_lock read_lock_irq read_lock_irqsave read_lock_bh
             read_unlock read_unlock_irq read_unlock_irqrestore read_unlock_bh write_lock
             write_lock_irq write_lock_irqsave write_lock_bh write_unlock write_unlock_irq

@@ -79,24 +79,31 @@ class rwlock_t(_OnItsOwn, Native, metaclass=StructType):
 
     __nr_bytes__ = _BYTES["rwlock_t"]
     __align_bytes__ = NATIVE_ALIGN_BYTES
-    INITIALISE = "cpus.lock_cy:rwlock_init_"
+    INITIALISE = "cpus.rwlock_calls_cy:rwlock_init_"
 
     def read(self) -> Guard:
-        return Guard(self, "cpus.lock_cy:read_lock", "cpus.lock_cy:read_unlock", False)
+        return Guard(
+            self, "cpus.rwlock_calls_cy:read_lock", "cpus.rwlock_calls_cy:read_unlock", False
+        )
 
     def write(self) -> Guard:
-        return Guard(self, "cpus.lock_cy:write_lock", "cpus.lock_cy:write_unlock", False)
+        return Guard(
+            self, "cpus.rwlock_calls_cy:write_lock", "cpus.rwlock_calls_cy:write_unlock", False
+        )
 
     def read_irqsave(self) -> Guard:
         return Guard(
-            self, "cpus.lock_cy:read_lock_irqsave", "cpus.lock_cy:read_unlock_irqrestore", True
+            self,
+            "cpus.rwlock_calls_cy:read_lock_irqsave",
+            "cpus.rwlock_calls_cy:read_unlock_irqrestore",
+            True,
         )
 
     def write_irqsave(self) -> Guard:
         return Guard(
             self,
-            "cpus.lock_cy:write_lock_irqsave",
-            "cpus.lock_cy:write_unlock_irqrestore",
+            "cpus.rwlock_calls_cy:write_lock_irqsave",
+            "cpus.rwlock_calls_cy:write_unlock_irqrestore",
             True,
         )
 

@@ -12,7 +12,17 @@ import time
 
 import pytest
 
-from cpus import bug, gate_cy, kill_cy, lock_cy, percpu_cy, reap_cy, segment_cy, spinlock_cy
+from cpus import (
+    bug,
+    gate_cy,
+    kill_cy,
+    lock_cy,
+    percpu_cy,
+    reap_cy,
+    rwlock_calls_cy,
+    segment_cy,
+    spinlock_cy,
+)
 from tests.support import KIND_CPU, small_machine
 
 LOCKS = [0xC0001000 + 64 * i for i in range(3)]
@@ -34,7 +44,7 @@ def machine():
     for lock in LOCKS:
         lock_cy.spin_lock_init(lock)
     for lock in RWLOCKS:
-        lock_cy.rwlock_init_(lock)
+        rwlock_calls_cy.rwlock_init_(lock)
 
 
 def word(address: int) -> int:
@@ -82,13 +92,13 @@ def work(number: int, seed: int) -> None:
             i = dice.randrange(len(RWLOCKS))
             pair = PAIRS + 256 + 16 * i
             if kind == 2:
-                lock_cy.write_lock(RWLOCKS[i])
+                rwlock_calls_cy.write_lock(RWLOCKS[i])
                 change(pair)
-                lock_cy.write_unlock(RWLOCKS[i])
+                rwlock_calls_cy.write_unlock(RWLOCKS[i])
             else:
-                lock_cy.read_lock(RWLOCKS[i])
+                rwlock_calls_cy.read_lock(RWLOCKS[i])
                 look(pair)
-                lock_cy.read_unlock(RWLOCKS[i])
+                rwlock_calls_cy.read_unlock(RWLOCKS[i])
         add(INSIDE + 8 * number, 1)
 
 
@@ -188,8 +198,8 @@ def test_kills_at_any_instant(capsys):
         assert add(pair, 0) == add(pair + 8, 0)
         lock_cy.spin_unlock(lock)
     for lock in RWLOCKS:
-        lock_cy.write_lock(lock)
-        lock_cy.write_unlock(lock)
+        rwlock_calls_cy.write_lock(lock)
+        rwlock_calls_cy.write_unlock(lock)
 
 
 def test_a_handler_that_waits_for_the_lock_of_what_it_interrupted_is_told_at_once():

@@ -17,6 +17,7 @@ from cpus import (
     lockstat,
     lockstat_cy,
     percpu_cy,
+    rwlock_calls_cy,
     segment_cy,
     spinlock_cy,
 )  # fmt: skip
@@ -33,7 +34,7 @@ def machine():
     percpu_cy.register_hooks(breach=bug.breach)
     lock_cy.spin_lock_init(LOCK)
     lock_cy.spin_lock_init(OTHER)
-    lock_cy.rwlock_init_(RW)
+    rwlock_calls_cy.rwlock_init_(RW)
 
 
 def cpu_of(number: int):
@@ -145,39 +146,39 @@ def test_a_dead_owners_lock_is_taken_over():
 
 
 def test_readers_share_and_keep_a_writer_out():
-    lock_cy.read_lock(RW)
-    lock_cy.read_lock(RW)
-    assert not lock_cy.write_trylock(RW)
-    lock_cy.read_unlock(RW)
-    lock_cy.read_unlock(RW)
-    assert lock_cy.write_trylock(RW)
-    lock_cy.write_unlock(RW)
+    rwlock_calls_cy.read_lock(RW)
+    rwlock_calls_cy.read_lock(RW)
+    assert not rwlock_calls_cy.write_trylock(RW)
+    rwlock_calls_cy.read_unlock(RW)
+    rwlock_calls_cy.read_unlock(RW)
+    assert rwlock_calls_cy.write_trylock(RW)
+    rwlock_calls_cy.write_unlock(RW)
 
 
 def test_a_dead_reader_does_not_keep_a_writer_out():
     def die():
         cpu_of(1)
-        lock_cy.read_lock(RW)
+        rwlock_calls_cy.read_lock(RW)
         os.kill(os.getpid(), signal.SIGKILL)
 
     in_child(die, expect=signal.SIGKILL)
     percpu_cy.mark_dead(1)
-    lock_cy.write_lock(RW)
-    lock_cy.write_unlock(RW)
+    rwlock_calls_cy.write_lock(RW)
+    rwlock_calls_cy.write_unlock(RW)
 
 
 def test_unlocking_the_side_that_is_not_held_is_reported():
-    lock_cy.read_lock(RW)
+    rwlock_calls_cy.read_lock(RW)
     with pytest.raises(errors.BadLock):
-        lock_cy.write_unlock(RW)
-    lock_cy.read_unlock(RW)
+        rwlock_calls_cy.write_unlock(RW)
+    rwlock_calls_cy.read_unlock(RW)
 
 
 def test_write_after_own_read_is_a_deadlock():
-    lock_cy.read_lock(RW)
+    rwlock_calls_cy.read_lock(RW)
     with pytest.raises(errors.Deadlock):
-        lock_cy.write_lock(RW)
-    lock_cy.read_unlock(RW)
+        rwlock_calls_cy.write_lock(RW)
+    rwlock_calls_cy.read_unlock(RW)
     assert not context_cy.in_atomic()
 
 
@@ -219,12 +220,12 @@ def test_locks_beyond_the_list_are_counted_all_the_same():
 
 def test_a_read_side_that_cannot_be_noted_is_refused():
     for _ in range(48):
-        lock_cy.read_lock(RW)
+        rwlock_calls_cy.read_lock(RW)
     with pytest.raises(errors.BadLock, match="MAX_LOCK_DEPTH too low"):
-        lock_cy.read_lock(RW)
+        rwlock_calls_cy.read_lock(RW)
     assert lock_cy.give_back() == 48
-    assert lock_cy.write_trylock(RW)
-    lock_cy.write_unlock(RW)
+    assert rwlock_calls_cy.write_trylock(RW)
+    rwlock_calls_cy.write_unlock(RW)
 
 
 def test_trylock_takes_a_dead_owners_lock_over():
@@ -247,17 +248,17 @@ def test_a_reader_that_dies_at_any_point_does_not_count(point):
     def die():
         cpu_of(1)
         kill_cy.arm(point)
-        lock_cy.read_lock(RW)
-        lock_cy.read_unlock(RW)
+        rwlock_calls_cy.read_lock(RW)
+        rwlock_calls_cy.read_unlock(RW)
 
     in_child(die, expect=signal.SIGKILL)
     percpu_cy.mark_dead(1)
     for _ in range(3):
-        assert lock_cy.write_trylock(RW)
-        lock_cy.write_unlock(RW)
-        lock_cy.read_lock(RW)
-        assert not lock_cy.write_trylock(RW)
-        lock_cy.read_unlock(RW)
+        assert rwlock_calls_cy.write_trylock(RW)
+        rwlock_calls_cy.write_unlock(RW)
+        rwlock_calls_cy.read_lock(RW)
+        assert not rwlock_calls_cy.write_trylock(RW)
+        rwlock_calls_cy.read_unlock(RW)
 
 
 def test_a_class_whose_claimer_died_is_filled_in_by_the_next():
@@ -277,14 +278,14 @@ def test_a_wrong_unlock_with_continue_restores_what_its_variant_does():
     context_cy.local_irq_disable()
     lock_cy.spin_unlock_irqrestore(LOCK, 0)
     assert not context_cy.irqs_disabled()
-    lock_cy.read_unlock(RW)
-    assert lock_cy.write_trylock(RW)
-    lock_cy.write_unlock(RW)
+    rwlock_calls_cy.read_unlock(RW)
+    assert rwlock_calls_cy.write_trylock(RW)
+    rwlock_calls_cy.write_unlock(RW)
 
 
 def test_forgotten_locks_are_given_back():
     lock_cy.spin_lock(LOCK)
-    lock_cy.read_lock(RW)
+    rwlock_calls_cy.read_lock(RW)
     assert lock_cy.give_back() == 2
     assert not context_cy.in_atomic()
     lock_cy.spin_lock(LOCK)
@@ -347,10 +348,10 @@ def test_nested_locks_leave_pairs():
     lock_cy.spin_lock(OTHER)
     lock_cy.spin_unlock(OTHER)
     lock_cy.spin_unlock(LOCK)
-    lock_cy.read_lock(RW)
+    rwlock_calls_cy.read_lock(RW)
     lock_cy.spin_lock(LOCK)
     lock_cy.spin_unlock(LOCK)
-    lock_cy.read_unlock(RW)
+    rwlock_calls_cy.read_unlock(RW)
     lock, other, rw = (spinlock_cy.class_of(native(at)) for at in (LOCK, OTHER, RW))
     assert spinlock_cy.pairs() == sorted([(lock, other), (rw, lock)])
 

@@ -5,7 +5,16 @@ import re
 
 import pytest
 
-from cpus import bug, lock_cy, lockstat, lockstat_cy, percpu_cy, segment_cy, spinlock_cy
+from cpus import (
+    bug,
+    lock_cy,
+    lockstat,
+    lockstat_cy,
+    percpu_cy,
+    rwlock_calls_cy,
+    segment_cy,
+    spinlock_cy,
+)
 from tests.support import KIND_CPU, in_child, small_machine
 
 LOCK, RW, LONG = 0xC0001000, 0xC0002000, 0xC0003000
@@ -57,7 +66,7 @@ def machine():
     small_machine(spinlock_cy, cpus=4)
     percpu_cy.register_hooks(breach=bug.breach)
     lock_cy.spin_lock_init(LOCK)
-    lock_cy.rwlock_init_(RW)
+    rwlock_calls_cy.rwlock_init_(RW)
 
 
 def widths(line: str) -> list[int]:
@@ -95,9 +104,9 @@ def test_one_expression_reads_a_kernels_file_and_ours():
     lock_cy.spin_lock(LOCK)
     lock_cy.spin_unlock(LOCK)
     os.waitpid(child, 0)
-    child = contend(lock_cy.write_lock, lock_cy.write_unlock, RW)
-    lock_cy.read_lock(RW)
-    lock_cy.read_unlock(RW)
+    child = contend(rwlock_calls_cy.write_lock, rwlock_calls_cy.write_unlock, RW)
+    rwlock_calls_cy.read_lock(RW)
+    rwlock_calls_cy.read_unlock(RW)
     os.waitpid(child, 0)
     ours = lockstat.proc_text(lockstat.gather())
     for text in (KERNEL, ours):
@@ -113,18 +122,18 @@ def test_one_expression_reads_a_kernels_file_and_ours():
 
 
 def test_a_lock_without_readers_has_one_row():
-    lock_cy.write_lock(RW)
-    lock_cy.write_unlock(RW)
+    rwlock_calls_cy.write_lock(RW)
+    rwlock_calls_cy.write_unlock(RW)
     assert len(rows(lockstat.proc_text(lockstat.gather()))) == 1
-    lock_cy.read_lock(RW)
-    lock_cy.read_unlock(RW)
+    rwlock_calls_cy.read_lock(RW)
+    rwlock_calls_cy.read_unlock(RW)
     assert len(rows(lockstat.proc_text(lockstat.gather()))) == 2
 
 
 def test_a_wait_is_counted_on_its_side_with_its_acquisition():
-    child = contend(lock_cy.write_lock, lock_cy.write_unlock, RW)
-    lock_cy.read_lock(RW)
-    lock_cy.read_unlock(RW)
+    child = contend(rwlock_calls_cy.write_lock, rwlock_calls_cy.write_unlock, RW)
+    rwlock_calls_cy.read_lock(RW)
+    rwlock_calls_cy.read_unlock(RW)
     os.waitpid(child, 0)
     (one,) = lockstat.gather().classes
     assert (one.write.acquisitions, one.write.contentions) == (1, 0)
@@ -139,8 +148,8 @@ def test_exact_hold_times_are_of_all_sections():
     for _ in range(5):
         lock_cy.spin_lock(LOCK)
         lock_cy.spin_unlock(LOCK)
-        lock_cy.read_lock(RW)
-        lock_cy.read_unlock(RW)
+        rwlock_calls_cy.read_lock(RW)
+        rwlock_calls_cy.read_unlock(RW)
     stat = lockstat.gather()
     assert stat.exact_hold_times
     assert [one.nr_timed for one in stat.classes] == [5, 5]
@@ -173,9 +182,9 @@ def test_writing_0_clears_and_anything_else_does_not():
 
 
 def test_the_most_contended_comes_first():
-    child = contend(lock_cy.write_lock, lock_cy.write_unlock, RW)
-    lock_cy.write_lock(RW)
-    lock_cy.write_unlock(RW)
+    child = contend(rwlock_calls_cy.write_lock, rwlock_calls_cy.write_unlock, RW)
+    rwlock_calls_cy.write_lock(RW)
+    rwlock_calls_cy.write_unlock(RW)
     os.waitpid(child, 0)
     for _ in range(9):
         lock_cy.spin_lock(LOCK)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from cpus import lock_cy, percpu_cy, spinlock_cy
+from cpus import lock_cy, percpu_cy, rwlock_calls_cy, spinlock_cy
 from cpus.context_cy import in_atomic, irqs_disabled
 from cpus.errors import BadLock
 from smpmm.kstruct import KStruct, sizeof
@@ -35,7 +35,7 @@ def machine():
 def tally():
     tally = Tally.at(AT)
     lock_cy.spin_lock_init(tally.lock)
-    lock_cy.rwlock_init_(tally.sides)
+    rwlock_calls_cy.rwlock_init_(tally.sides)
     return tally
 
 

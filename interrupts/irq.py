@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from cpus import event_cy, segment_cy, worker
 from cpus.handle_cy import address_of
-from interrupts import irq_cy
+from interrupts import irq_cy, irq_manage_cy
 from interrupts.callbacks import function_address
 from interrupts.globalirq_cy import cli, restore_flags, save_flags, sti, timer_counts
 from interrupts.irq_cy import raise_irq
@@ -50,7 +50,7 @@ def request_irq(irq: int, handler: Any, flags: int, name: str, dev_id: Any) -> i
     such line, no handler, or SA_SHIRQ without a dev_id; -EBUSY: the line is taken and not
     shared.
     """
-    irq_cy.enter_request()
+    irq_manage_cy.enter_request()
     device = address_of(dev_id)
     if flags & irq_cy.SHIRQ and not device:
         event_cy.log(f"Bad boy: {name} called us without a dev_id!", KERN_WARNING)
@@ -59,18 +59,20 @@ def request_irq(irq: int, handler: Any, flags: int, name: str, dev_id: Any) -> i
         return -EINVAL
     address = function_address(handler)
     start_line(irq)
-    return irq_cy.add_action(irq, address, flags & 0xFFFFFFFF, name.encode()[:31], device)
+    return irq_manage_cy.add_action(
+        irq, address, flags & 0xFFFFFFFF, name.encode()[:31], device
+    )
 
 
 def start_line(irq: int) -> None:
     """Start the handler process of a line unless it has one, and wait until it is ready."""
     tries = 0
-    while not irq_cy.has_handler(irq):
+    while not irq_manage_cy.has_handler(irq):
         if tries == 0:
             start_handler(irq)
         if tries == START_TRIES:
             raise RuntimeError(f"irq {irq}: its handler process did not start")
-        irq_cy.wait_handler(irq)
+        irq_manage_cy.wait_handler(irq)
         if tries:
             pause()  # not the first millisecond: mostly it is ready then
         tries += 1
@@ -80,25 +82,25 @@ def free_irq(irq: int, dev_id: Any) -> None:
     """Take a handler off a line and wait until it has finished. Not from its handler."""
     if not 0 <= irq < irq_cy.NR_LINES:
         return
-    if not irq_cy.remove_action(irq, address_of(dev_id)):
+    if not irq_manage_cy.remove_action(irq, address_of(dev_id)):
         event_cy.log(f"Trying to free free IRQ{irq}", KERN_WARNING)
 
 
 def disable_irq_nosync(irq: int) -> None:
     """Keep a line off, without waiting for its handlers; nests. Any context."""
     if 0 <= irq < irq_cy.NR_LINES:
-        irq_cy.disable_line(irq, False)
+        irq_manage_cy.disable_line(irq, False)
 
 
 def disable_irq(irq: int) -> None:
     """Keep a line off and wait until its handlers have finished; nests. Not from a handler."""
     if 0 <= irq < irq_cy.NR_LINES:
-        irq_cy.disable_line(irq, True)
+        irq_manage_cy.disable_line(irq, True)
 
 
 def enable_irq(irq: int) -> None:
     """Undo one `disable_irq`; an edge that came meanwhile is taken now. Any context."""
-    if 0 <= irq < irq_cy.NR_LINES and not irq_cy.enable_line(irq):
+    if 0 <= irq < irq_cy.NR_LINES and not irq_manage_cy.enable_line(irq):
         event_cy.log(f"enable_irq({irq}) unbalanced", KERN_WARNING)
 
 
@@ -108,7 +110,7 @@ def synchronize_irq(irq: int | None = None) -> None:
     Any context but a handler of the line.
     """
     for line in range(irq_cy.NR_LINES) if irq is None else (irq,):
-        irq_cy.synchronize_line(line)
+        irq_manage_cy.synchronize_line(line)
 
 
 def interrupts_text() -> str:

@@ -56,8 +56,6 @@ cdef irqaction *irq_actions        # [NR_ACTIONS]
 cdef global_irq *global_irqs
 
 cdef void recover(spinlock *lock) noexcept
-cdef u32 new_action(u64 line) noexcept
 cdef bint is_chained(u64 line, u32 entry) noexcept
-cdef bint wait_while_running(u64 line, u64 turns) except -1
 cdef bint other_cpu_in_irq(u64 cpu) noexcept
 cpdef void release_irqlock(u64 cpu) noexcept   # any process

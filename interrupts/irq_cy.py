@@ -5,11 +5,9 @@ is merged with it, as in an interrupt controller. The process becomes a CPU, tur
 INPROGRESS unless the line is disabled, and runs the actions; so a line never nests with
 itself, and what comes while it runs or is disabled is taken afterwards.
 
-Locks: a line's lock guards its depth and its chain and is taken with interrupts off, in a
-call. The handler process follows the chain without it: an action is linked by one store,
-unlinked by one store, and its entry is used again only after its handlers have finished.
-`line` of an entry is the truth, the chain an index of those that are complete; whoever takes
-the lock over from a dead process frees entries that are in no chain.
+`irq_manage_cy` changes the chain, under the line's lock. `line` of an entry is the truth, the
+chain an index of those that are complete; whoever takes the lock over from a dead process
+frees entries that are in no chain.
 """
 
 import cython
@@ -21,7 +19,6 @@ from cython.cimports.cpus.atomic import (
     atomic32_load,
     atomic32_load_acquire,
     atomic32_store,
-    atomic32_store_release,
     atomic64_cmpxchg,
     atomic64_fetch_add,
     atomic64_load,
@@ -30,31 +27,17 @@ from cython.cimports.cpus.atomic import (
     futex_wake,
     low_half,
 )
-from cython.cimports.cpus.callsite_cy import call_site
 from cython.cimports.cpus.event_cy import EVENT_IRQ_ENTRY, EVENT_IRQ_EXIT, trace_event
-from cython.cimports.cpus.percpu_cy import (
-    CPU_ONLINE,
-    HARDIRQ_MASK,
-    enter,
-    enter_sleeping,
-    leave,
-)
+from cython.cimports.cpus.percpu_cy import CPU_ONLINE, WAIT_NS, enter, leave
 from cython.cimports.cpus.spinlock_cy import (
     CLASS_SPIN,
     RECOVER_IRQ,
     lock_class_named,
-    raw_spin_lock_irqsave,
-    raw_spin_unlock_irqrestore,
     register_recovery,
     spinlock_init,
 )
-from cython.cimports.cpython.exc import PyErr_CheckSignals
-from cython.cimports.libc.string import memset, strncpy
+from cython.cimports.libc.string import memset
 
-EINVAL = 22
-EBUSY = 16
-ENOMEM = 12
-WAIT_NS = 1000000
 NR_LINES: int = NR_IRQS
 SHIRQ: int = SA_SHIRQ
 INTERRUPT: int = SA_INTERRUPT
@@ -112,21 +95,6 @@ def is_chained(line, entry):
     while at != 0 and at != entry:
         at = irq_actions[at - 1].next
     return at != 0
-
-
-def new_action(line):
-    """Claim a free entry for `line`; returns entry + 1, 0 when there is none."""
-    entry: u32
-    for entry in range(NR_ACTIONS):
-        if (
-            atomic32_load(cython.address(irq_actions[entry].line)) == 0
-            and atomic32_cmpxchg(
-                cython.address(irq_actions[entry].line), 0, cython.cast(u32, line + 1)
-            )
-            == 0
-        ):
-            return entry + 1
-    return 0
 
 
 def raise_irq(line: cython.ulonglong, cpu: object = None) -> None:
@@ -263,174 +231,6 @@ def actions(line: cython.ulonglong) -> list:
         found.append((a.handler, a.dev_id, a.flags, a.name.decode("utf-8", "replace")))
         at = atomic32_load_acquire(cython.address(a.next))
     return found
-
-
-# The calls of drivers
-
-
-def enter_request() -> None:
-    """Be the head of request_irq, which may sleep."""
-    enter_sleeping(b"request_irq")
-    leave()
-
-
-def has_handler(line: cython.ulonglong) -> bool:
-    """Return whether the handler process of `line` is ready."""
-    d: cython.pointer[irq_desc] = cython.address(irq_descs[line])
-    return (
-        atomic64_load(cython.address(d.handler)) != 0
-        and atomic32_load(cython.address(d.status)) & IRQ_SHUT == 0
-    )
-
-
-def wait_handler(line: cython.ulonglong) -> bool:
-    """Wait at most 1 ms for the handler process of `line`; true when it is ready."""
-    d: cython.pointer[irq_desc] = cython.address(irq_descs[line])
-    handler: u64 = atomic64_load(cython.address(d.handler))
-    enter()
-    leave()
-    if not has_handler(line):
-        futex_wait(low_half(cython.address(d.handler)), cython.cast(u32, handler), WAIT_NS)
-    return has_handler(line)
-
-
-def add_action(
-    line: cython.ulonglong,
-    handler: cython.ulonglong,
-    flags: cython.uint,
-    name: bytes,
-    dev_id: cython.ulonglong,
-) -> int:
-    """Chain an action; the first one enables the line. 0, -EBUSY or -ENOMEM (setup_irq)."""
-    d: cython.pointer[irq_desc] = cython.address(irq_descs[line])
-    site: u32 = call_site()
-    text: cython.p_const_char = name
-    a: cython.pointer[irqaction]
-    at: u32
-    last: u32 = 0
-    flagged: u64
-    entry: u32
-    enter()
-    entry = new_action(line)
-    if entry == 0:
-        leave()
-        return -ENOMEM
-    a = cython.address(irq_actions[entry - 1])
-    a.handler = handler
-    a.dev_id = dev_id
-    a.flags = flags
-    a.next = 0
-    strncpy(a.name, text, 31)
-    flagged = raw_spin_lock_irqsave(cython.address(d.lock), site)
-    at = d.action
-    while at != 0:
-        last = at
-        if not (irq_actions[at - 1].flags & flags & SA_SHIRQ):
-            raw_spin_unlock_irqrestore(cython.address(d.lock), flagged)
-            atomic32_store(cython.address(a.line), 0)
-            leave()
-            return -EBUSY
-        at = irq_actions[at - 1].next
-    if last != 0:
-        atomic32_store_release(cython.address(irq_actions[last - 1].next), entry)
-    else:
-        d.depth = 0
-        atomic32_store_release(cython.address(d.action), entry)
-        atomic32_fetch_and(
-            cython.address(d.status), ~cython.cast(u32, IRQ_DISABLED | IRQ_PENDING)
-        )
-    raw_spin_unlock_irqrestore(cython.address(d.lock), flagged)
-    leave()
-    return 0
-
-
-def remove_action(line: cython.ulonglong, dev_id: cython.ulonglong) -> bool:
-    """Unchain the action of `dev_id` and wait until no handler runs; false: there is none."""
-    d: cython.pointer[irq_desc] = cython.address(irq_descs[line])
-    site: u32 = call_site()
-    at: cython.pointer[u32] = cython.address(d.action)
-    entry: u32
-    flags: u64
-    enter()
-    flags = raw_spin_lock_irqsave(cython.address(d.lock), site)
-    while at[0] != 0 and irq_actions[at[0] - 1].dev_id != dev_id:
-        at = cython.address(irq_actions[at[0] - 1].next)
-    entry = at[0]
-    if entry != 0:
-        atomic32_store_release(at, irq_actions[entry - 1].next)
-        if d.action == 0:
-            atomic32_fetch_or(cython.address(d.status), IRQ_DISABLED)
-            atomic32_fetch_and(cython.address(d.status), ~cython.cast(u32, IRQ_PENDING))
-    raw_spin_unlock_irqrestore(cython.address(d.lock), flags)
-    leave()
-    if entry == 0:
-        return False
-    wait_while_running(line, 0)
-    atomic32_store(cython.address(irq_actions[entry - 1].line), 0)
-    return True
-
-
-def disable_line(line: cython.ulonglong, wait: cython.bint) -> None:
-    """Disable a line once more; with `wait`, return when its handlers have finished."""
-    d: cython.pointer[irq_desc] = cython.address(irq_descs[line])
-    site: u32 = call_site()
-    flags: u64
-    enter()
-    flags = raw_spin_lock_irqsave(cython.address(d.lock), site)
-    d.depth += 1
-    atomic32_fetch_or(cython.address(d.status), IRQ_DISABLED)
-    raw_spin_unlock_irqrestore(cython.address(d.lock), flags)
-    leave()
-    if wait:
-        wait_while_running(line, 0)
-
-
-def enable_line(line: cython.ulonglong) -> bool:
-    """Undo one `disable_line`; what came meanwhile is taken. False: nothing was disabled."""
-    d: cython.pointer[irq_desc] = cython.address(irq_descs[line])
-    site: u32 = call_site()
-    flags: u64
-    balanced: cython.bint
-    enter()
-    flags = raw_spin_lock_irqsave(cython.address(d.lock), site)
-    balanced = d.depth != 0
-    if balanced:
-        d.depth -= 1
-        if d.depth == 0 and d.action != 0:
-            atomic32_fetch_and(cython.address(d.status), ~cython.cast(u32, IRQ_DISABLED))
-            futex_wake(cython.address(d.status), 64)
-    raw_spin_unlock_irqrestore(cython.address(d.lock), flags)
-    leave()
-    return balanced
-
-
-def wait_while_running(line, turns):
-    """Wait until no handler of `line` runs (`turns` 0: for ever); outside of any call.
-
-    A handler does not wait: it may be the one that is waited for.
-    """
-    d: cython.pointer[irq_desc] = cython.address(irq_descs[line])
-    status: u32
-    turn: u64 = 0
-    while True:
-        enter()
-        if percpu_cy.this_cpu.preempt_count & HARDIRQ_MASK:
-            leave()
-            return True
-        leave()
-        status = atomic32_load(cython.address(d.status))
-        if status & IRQ_INPROGRESS == 0 or status & IRQ_SHUT:
-            return True
-        turn += 1
-        if turn == turns:
-            return False
-        futex_wait(cython.address(d.status), status, WAIT_NS)
-        PyErr_CheckSignals()
-
-
-def synchronize_line(line: cython.ulonglong) -> None:
-    """Wait until no handler of `line` runs."""
-    wait_while_running(line, 0)
 
 
 def set_affinity(line: cython.ulonglong, mask: cython.ulonglong) -> None:

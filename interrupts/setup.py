@@ -13,6 +13,7 @@ from interrupts import (
     devices,
     handler,
     irq_cy,
+    irq_manage_cy,
     softirq,
     softirq_cy,
     tasklet_cy,
@@ -85,7 +86,7 @@ def start_timer() -> None:
 
 def start_handler(machine: Any, child: Any, line: int) -> None:
     """Fork the handler process of a line unless it has one."""
-    if not irq_cy.has_handler(line):
+    if not irq_manage_cy.has_handler(line):
         machine.fork("irq_handler", monitor.KIND_HANDLER, f"irq{line}", 0, line)
 
 

@@ -11,7 +11,7 @@ import struct
 from typing import Any
 
 from cpus import percpu_cy
-from smpmm import registry_cy
+from smpmm import module_table_cy, registry_cy
 from smpmm.kdev import MAX_CHRDEV, MINOR_BITS, MKDEV
 from smpmm.mm import access_cy
 
@@ -37,7 +37,7 @@ def register_chrdev(major: int, name: str, fops: Any) -> int:
 def _owner(fops: int) -> int:
     """Return the serial number of the module that a file_operations names as its owner."""
     (owner,) = struct.unpack("<I", access_cy.peek(fops, 4))
-    return registry_cy.serial_of_struct(owner) if owner else 0
+    return module_table_cy.serial_of_struct(owner) if owner else 0
 
 
 def unregister_chrdev(major: int, name: str) -> int:

@@ -23,7 +23,7 @@ from greenlet import getcurrent
 
 from cpus import channel
 from cpus.errors import MachineError
-from smpmm import chrdev, files_cy, registry_cy
+from smpmm import chrdev, file_table_cy, files_cy, registry_cy
 from smpmm.fops import operations_at
 from smpmm.kdev import MAJOR
 from smpmm.mm import user_cy
@@ -61,19 +61,19 @@ def sys_open(path: str, flags: int, owner: int) -> tuple[int, int]:
     _name, fops, serial = info
     # Until the open is through it is this task's to close: its CPU may die.
     opener = current_owner()
-    number = registry_cy.claim_file(opener, flags, i_rdev, fops, serial)
+    number = file_table_cy.claim_file(opener, flags, i_rdev, fops, serial)
     if number < 0:
         fail(errno.ENFILE if number == -1 else errno.ENODEV, path)
     try:
         file = files_cy.File(number)
         result = _operate(file, "open", file.f_inode, file)
     except BaseException:
-        registry_cy.release_file(number)
+        file_table_cy.release_file(number)
         raise
     if result:
-        registry_cy.release_file(number)
+        file_table_cy.release_file(number)
         fail(result, path)
-    registry_cy.pass_file(number, opener, owner)
+    file_table_cy.pass_file(number, opener, owner)
     return number, file.generation
 
 
@@ -102,12 +102,12 @@ def sys_close(handle: tuple[int, int], owner: int) -> None:
     """Close the file of `owner`: its release operation, then its record. May sleep."""
     file = file_of(handle)
     # Of two who close it one does; if this task's CPU dies, the file is closed as the task's.
-    if not registry_cy.pass_file(file.number, owner, current_owner()):
+    if not file_table_cy.pass_file(file.number, owner, current_owner()):
         fail(errno.EBADF)
     try:
         _operate(file, "release", file.f_inode, file)
     finally:
-        registry_cy.release_file(file.number)
+        file_table_cy.release_file(file.number)
 
 
 def sys_write(handle: tuple[int, int], data: Any, whole: bool = True) -> int:
@@ -221,7 +221,7 @@ def task_exit() -> None:
     """Close what the task that ends left open: called in its greenlet."""
     if getcurrent() in _openers:
         me = current_owner()
-        for number, generation, owner in registry_cy.open_files_info():
+        for number, generation, owner in file_table_cy.open_files_info():
             if owner == me:
                 sys_close((number, generation), me)
 
@@ -249,7 +249,7 @@ def close_files(is_gone: Callable[[int], bool], whose: str) -> None:
     """Close the files whose owner has gone; a close that fails is logged. May sleep."""
     from cpus import event_cy
 
-    for number, generation, owner in registry_cy.open_files_info():
+    for number, generation, owner in file_table_cy.open_files_info():
         if is_gone(owner):
             try:
                 sys_close((number, generation), owner)

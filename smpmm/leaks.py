@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from cpus import callsite_cy
-from smpmm import registry_cy, text
+from smpmm import module_table_cy, registry_cy, text
 
 PAGE_BYTES = 4096
 SITE_FILE_BYTES = 119  # what a call site keeps of a path: its end
@@ -55,7 +55,7 @@ class LeakReport:
 
 def of_module(serial: int) -> LeakReport:
     """Return what module `serial` has not given back; task context."""
-    info = registry_cy.module_info(serial)
+    info = module_table_cy.module_info(serial)
     if info is None:
         return LeakReport("?", ())
     found = [*_objects(info["file"]), *_pages(info["file"]), *_caches(info["file"])]

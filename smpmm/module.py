@@ -21,7 +21,7 @@ from typing import Any
 from cpus import event_cy, kill_cy
 from cpus.errors import ConfigError
 from cpus.handle_cy import Handle
-from smpmm import frozen, leaks, namespace, parameters, registry_cy, static, text_cy
+from smpmm import frozen, leaks, module_table_cy, namespace, parameters, static, text_cy
 from smpmm.syscall import system_call
 
 DRIVERS = Path(__file__).parent / "drivers"
@@ -45,17 +45,17 @@ class Module(Handle):
     @property
     def name(self) -> str:
         """The name that insmod gave it."""
-        info = registry_cy.module_info(self.serial)
+        info = module_table_cy.module_info(self.serial)
         return info["name"] if info else "?"
 
     @property
     def usecount(self) -> int:
         """How often it is in use: a word in RAM that never goes below 0."""
-        return registry_cy.module_uses(self.serial)
+        return module_table_cy.module_uses(self.serial)
 
     @usecount.setter
     def usecount(self, count: int) -> None:
-        registry_cy.set_module_uses(self.serial, count)
+        module_table_cy.set_module_uses(self.serial, count)
 
     def __reduce__(self) -> tuple:
         return module_handle, (self.serial,)
@@ -63,7 +63,7 @@ class Module(Handle):
 
 def module_handle(serial: int) -> Module:
     """Return the handle of module `serial`: the address of its struct."""
-    info = registry_cy.module_info(serial)
+    info = module_table_cy.module_info(serial)
     address = info["chunks"][0][0] if info and info["chunks"] else 0
     module = Module.handle_at(address)
     module.serial = serial
@@ -107,12 +107,12 @@ def MODULE_PARM(name: str, type: str) -> None:
 
 def MOD_INC_USE_COUNT() -> None:
     """Count one more use of the calling module; any context."""
-    registry_cy.module_get(static.calling_module())
+    module_table_cy.module_get(static.calling_module())
 
 
 def MOD_DEC_USE_COUNT() -> None:
     """Count one use less of the calling module; any context."""
-    registry_cy.module_put(static.calling_module())
+    module_table_cy.module_put(static.calling_module())
 
 
 # insmod
@@ -167,15 +167,15 @@ def insmod(name: str, file: str, source: str, given: Mapping[str, Any]) -> None:
 
 def _claim(name: str, file: str) -> int:
     for _ in range(2):
-        serial = registry_cy.claim_module(name, file)
+        serial = module_table_cy.claim_module(name, file)
         if serial > 0:
             return serial
         if serial < 0:
             raise OSError(errno.ENOMEM, f"insmod {name}: too many modules")
         old = _serial_of_name(name)
-        info = registry_cy.module_info(old)
+        info = module_table_cy.module_info(old)
         # A CPU died while it loaded or removed this module.
-        if info and info["state"] != registry_cy.LIVE and info["owner_dead"]:
+        if info and info["state"] != module_table_cy.LIVE and info["owner_dead"]:
             _release(old)
     raise FileExistsError(errno.EEXIST, f"insmod: a module named {name} already exists")
 
@@ -239,11 +239,11 @@ def _ship(serial: int) -> None:
     assert space is not None
     shipped = dict(space)
     data = namespace.snapshot(space)
-    before = registry_cy.module_code(serial)
+    before = module_table_cy.module_code(serial)
     number = text_cy.add(text_cy.BLOB, serial, "", space["__name__"], data) + 1
-    info = registry_cy.module_info(serial)
+    info = module_table_cy.module_info(serial)
     pages = sum(4096 << order for _address, order, _used in info["chunks"])
-    registry_cy.set_module_state(serial, info["state"], number, len(data) + pages)
+    module_table_cy.set_module_state(serial, info["state"], number, len(data) + pages)
     if before:
         text_cy.discard(before - 1)
     _shipped[serial] = shipped
@@ -272,7 +272,7 @@ def _run_init(serial: int, name: str, space: dict[str, Any]) -> None:
         text_ = os.strerror(number) if number < 500 else f"error {number}"
         raise OSError(number, f"insmod {name}: init_module: {text_}")
     _ship(serial)
-    registry_cy.set_module_state(serial, registry_cy.LIVE)
+    module_table_cy.set_module_state(serial, module_table_cy.LIVE)
     event_cy.log(f"Module {name} inserted", KERN_INFO)
 
 
@@ -289,7 +289,7 @@ def _release(serial: int) -> None:
     """Take a module's functions, data and record away."""
     text_cy.end_module(serial)
     static.free_module(serial)
-    registry_cy.release_module(serial)
+    module_table_cy.release_module(serial)
     namespace.forget(serial)
     _loaded.pop(serial, None)
 
@@ -300,12 +300,12 @@ def _release(serial: int) -> None:
 def find(serial: int) -> dict[str, Any]:
     """Return the namespace of a module in this process, loaded or brought up to date."""
     space = namespace.known(serial)
-    number = registry_cy.module_code(serial)
+    number = module_table_cy.module_code(serial)
     if space is not None and _loaded.get(serial) == number:
         return space
     for _ in range(100):
         data = text_cy.read(number - 1) if number else None
-        again = registry_cy.module_code(serial)
+        again = module_table_cy.module_code(serial)
         if data is not None and again == number:
             space = namespace.restore(serial, data)
             _loaded[serial] = number
@@ -320,8 +320,8 @@ def find(serial: int) -> dict[str, Any]:
 
 
 def _serial_of_name(name: str) -> int:
-    for serial in registry_cy.module_serials():
-        info = registry_cy.module_info(serial)
+    for serial in module_table_cy.module_serials():
+        info = module_table_cy.module_info(serial)
         if info and info["name"] == name:
             return serial
     return 0
@@ -336,7 +336,7 @@ def rmmod(name: str) -> leaks.LeakReport:
     serial = _serial_of_name(name)
     if not serial:
         raise FileNotFoundError(errno.ENOENT, f"rmmod: module {name} is not loaded")
-    uses = registry_cy.begin_unload(serial)
+    uses = module_table_cy.begin_unload(serial)
     if uses:
         how = f"in use {uses} times" if uses > 0 else "being loaded or removed"
         raise OSError(errno.EBUSY, f"rmmod: module {name} is {how}")
@@ -359,18 +359,18 @@ def rmmod(name: str) -> leaks.LeakReport:
 def modules_text() -> str:
     """Return /proc/modules: name, size in bytes, use count, state; newest first."""
     lines = []
-    for serial in registry_cy.module_serials():
-        info = registry_cy.module_info(serial)
+    for serial in module_table_cy.module_serials():
+        info = module_table_cy.module_info(serial)
         if info is None:
             continue
         line = f"{info['name']:<20}{info['size']:8d}"
-        if info["state"] == registry_cy.COMING:
+        if info["state"] == module_table_cy.COMING:
             line += " (uninitialized)"
         else:
             line += f"{info['usecount']:4d}"
-            if info["state"] == registry_cy.GOING:
+            if info["state"] == module_table_cy.GOING:
                 line += " (deleted)"
-            elif not info["flags"] & registry_cy.USED_ONCE:
+            elif not info["flags"] & module_table_cy.USED_ONCE:
                 line += " (unused)"
         lines.append(line + "\n")
     return "".join(lines)

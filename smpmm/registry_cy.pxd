@@ -76,9 +76,3 @@ cdef chrdev_record *chrdevs        # [NR_MAJORS]
 cdef file_record *open_files       # [NR_FILES]
 cdef proc_record *procs            # [NR_PROC]
 cdef node_record *dev_nodes        # [NR_NODES]
-
-cdef module_record *module_of(u64 serial) noexcept     # NULL = gone
-cdef s64 nr_files_of(u64 serial) noexcept              # its open files
-cdef s64 nr_uses(module_record *m) noexcept
-cdef void add_uses(module_record *m, s64 change) noexcept
-cdef bint may_open(u64 serial) noexcept

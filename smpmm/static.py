@@ -13,7 +13,7 @@ from typing import Any
 
 from greenlet import getcurrent
 
-from smpmm import namespace, registry_cy
+from smpmm import module_table_cy, namespace
 
 PAGE_BYTES = 4096
 GFP_KERNEL = "GFP_KERNEL"
@@ -55,7 +55,7 @@ def module_alloc(serial: int, nr_bytes: int) -> int:
     """Return zeroed static data of module `serial`, 0 without memory; may sleep."""
     from smpmm.mm import access_cy, page_calls_cy
 
-    address = registry_cy.take_chunk(serial, nr_bytes)
+    address = module_table_cy.take_chunk(serial, nr_bytes)
     if address:
         return address
     order = max(0, ((nr_bytes + PAGE_BYTES - 1) // PAGE_BYTES - 1).bit_length())
@@ -63,10 +63,10 @@ def module_alloc(serial: int, nr_bytes: int) -> int:
     if not pages:
         return 0
     access_cy.memset(pages, 0, PAGE_BYTES << order)
-    if not registry_cy.add_chunk(serial, pages, order):
+    if not module_table_cy.add_chunk(serial, pages, order):
         page_calls_cy.free_pages(pages, order)
         return 0
-    return registry_cy.take_chunk(serial, nr_bytes)
+    return module_table_cy.take_chunk(serial, nr_bytes)
 
 
 def _task_alloc(nr_bytes: int) -> int:
@@ -83,7 +83,7 @@ def free_module(serial: int) -> None:
     """Free a module's static data."""
     from smpmm.mm import page_calls_cy
 
-    info = registry_cy.module_info(serial)
+    info = module_table_cy.module_info(serial)
     for address, order, _used in info["chunks"] if info else ():
         page_calls_cy.free_pages(address, order)
 

@@ -24,12 +24,12 @@ from cython.cimports.interrupts.irq_cy import (
     irq_descs,
     is_chained,
 )
+from cython.cimports.smpmm.module_table_cy import nr_files_of
 from cython.cimports.smpmm.registry_cy import (
     NR_MODULES,
     RECORD_LIVE,
     module_record,
     modules,
-    nr_files_of,
     registry,
 )
 from cython.cimports.smpmm.text_cy import (

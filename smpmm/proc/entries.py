@@ -13,7 +13,7 @@ from typing import Any
 
 from cpus import context_cy, percpu_cy
 from cpus.handle_cy import Handle, address_of
-from smpmm import files_cy, registry_cy, symbols, text
+from smpmm import files_cy, module_table_cy, registry_cy, symbols, text
 
 PAGE_BYTES = 4096
 ROOM_BYTES = PAGE_BYTES - 1024  # what proc_file_read asks for, at most
@@ -58,7 +58,7 @@ def create_proc_read_entry(
 
 
 def _is_orphan(serial: int) -> bool:
-    return bool(serial) and registry_cy.module_info(serial) is None
+    return bool(serial) and module_table_cy.module_info(serial) is None
 
 
 def remove_proc_entry(name: str, base: Any = None) -> None:

@@ -5,7 +5,16 @@ import pytest
 from cpus import event_cy, spinlock_cy
 from cpus.errors import ConfigError
 from interrupts import irq_cy
-from smpmm import chrdev, driver_side, frozen, module, namespace, registry_cy, symbols, text
+from smpmm import (
+    chrdev,
+    driver_side,
+    frozen,
+    module,
+    module_table_cy,
+    namespace,
+    symbols,
+    text,
+)
 from smpmm.config import make_config
 from smpmm.fops import file_operations
 from smpmm.mm import cache_cy, page_alloc_cy, page_calls_cy
@@ -87,7 +96,7 @@ def test_a_module_in_use_cannot_be_removed(kernel) -> None:
 def test_this_module_is_its_own_and_counts_its_uses(kernel) -> None:
     insmod(EMPTY + "own = THIS_MODULE\n")
     own = namespace.known(1)["own"]
-    assert own.name == "drv" and own.address == registry_cy.module_info(1)["chunks"][0][0]
+    assert own.name == "drv" and own.address == module_table_cy.module_info(1)["chunks"][0][0]
     own.usecount = 3
     assert own.usecount == 3
     own.usecount = -1

@@ -6,7 +6,7 @@ import pytest
 
 from cpus import ship, spinlock_cy
 from cpus.errors import Oops
-from smpmm import driver_side, frozen, namespace, registry_cy, text, text_cy
+from smpmm import driver_side, frozen, module_table_cy, namespace, text, text_cy
 from smpmm.mm import page_alloc_cy
 from tests.support import small_machine
 
@@ -28,11 +28,11 @@ def kernel():
 
 def module(name: str, source: str) -> tuple[int, dict]:
     """Make a module of `source` without a machine's insmod: serial number and namespace."""
-    serial = registry_cy.claim_module(name, f"{name}.py")
+    serial = module_table_cy.claim_module(name, f"{name}.py")
     space = namespace.fresh(name, f"{name}.py")
     namespace.adopt(serial, space)
     exec(compile(source, f"{name}.py", "exec"), space)
-    registry_cy.set_module_state(serial, registry_cy.LIVE)
+    module_table_cy.set_module_state(serial, module_table_cy.LIVE)
     return serial, space
 
 
@@ -98,7 +98,7 @@ def test_addresses_are_never_used_again(kernel) -> None:
     first, space = module("one", "def f():\n    return 1\n")
     gone = text.register(space["f"])
     text_cy.end_module(first)
-    registry_cy.release_module(first)
+    module_table_cy.release_module(first)
     namespace.forget(first)
     _, space = module("one", "def f():\n    return 2\n")
     assert text.register(space["f"]) != gone

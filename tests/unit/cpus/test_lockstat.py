@@ -79,7 +79,7 @@ def rows(text: str) -> list[re.Match[str]]:
 
 
 def contend(take, give, lock) -> None:
-    """Let another process hold the lock for 5 ms while this one waits for it."""
+    """Let another process hold the lock until this one waits for it, and 5 ms more."""
     ready = segment_cy.native_address(READY, 8)
 
     def hold():
@@ -87,6 +87,8 @@ def contend(take, give, lock) -> None:
         percpu_cy.become(1, os.getpid())
         take(lock)
         spinlock_cy.add_unlocked(ready, 1)
+        while not percpu_cy.slot_info(0)["waiting_lock"]:
+            os.sched_yield()
         start = segment_cy.uptime_ns()
         while segment_cy.uptime_ns() - start < 5_000_000:
             pass

@@ -44,6 +44,14 @@ class KernelPanic(KernelBug):
     """The machine ended by panic(); `report` is the end of its log."""
 
 
+class TaskKilled(BaseException):
+    """Ends a task from inside, as SIGKILL does: Task.kill(), or Ctrl-C in Machine.run()."""
+
+
+class OomKilled(TaskKilled):
+    """The task was chosen by the OOM killer."""
+
+
 class SmpmmError(Exception):
     """The machine itself, or how it is used."""
 

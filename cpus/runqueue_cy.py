@@ -247,7 +247,7 @@ def wake_at(at: cython.ulonglong) -> None:
 
 
 def signal_at(at: cython.ulonglong, kill: bool) -> None:
-    """Send a signal to the task at a native address: sleeps end; its own process."""
+    """Send a signal to the task at a native address: interruptible sleeps end."""
     t: cython.pointer[task_struct] = cython.cast(cython.pointer[task_struct], at)
     enter_quietly()
     atomic64_fetch_or(cython.address(t.flags), PF_SIGNALED | (PF_KILLED if kill else 0))

@@ -31,6 +31,7 @@ from cpus import (
     task_cy,
     worker,
 )
+from cpus.errors import OomKilled, TaskKilled
 
 HALT_S: Final = 1.0  # a halted CPU looks again after this long, whatever happens
 NO_TIMEOUT: Final = (1 << 64) - 1
@@ -40,6 +41,7 @@ PF_KTHREAD: Final = 0x1
 PF_SIGNALED: Final = 0x2
 PF_RESCHED: Final = 0x4
 PF_KILLED: Final = 0x8
+PF_MEMALLOC: Final = 0x800
 
 OWN_FRAMES: Final = ("main", "outcome")  # of this file, below every task
 # Files whose functions hold something that another task of this process would trip over.
@@ -60,10 +62,6 @@ task_start_hooks: list[Callable[[int], None]] = []
 task_end_hooks: list[Callable[[int], None]] = []
 
 scheduler: "Scheduler | None" = None
-
-
-class TaskKilled(BaseException):
-    """Ends a task from inside: Task.kill(), or Ctrl-C in Machine.run()."""
 
 
 class Task:
@@ -241,6 +239,9 @@ class Scheduler:
         _, flags, depth, _ = task_cy.task_words(at)
         if flags & PF_KILLED and not depth:
             task_cy.change_flags(at, 0, PF_KILLED | PF_SIGNALED)
+            if flags & PF_MEMALLOC:  # what the OOM killer gives to its victim
+                name, pid = task_cy.describe_current()
+                raise OomKilled(f"Out of Memory: Killed process {pid} ({name})")
             raise TaskKilled(f"task of CPU {self.cpu} was killed")
 
     def forget(self, task: Task) -> None:

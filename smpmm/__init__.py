@@ -11,7 +11,7 @@ from typing import Any, Final
 _ERRORS: Final = (
     "KernelBug", "SleepingInAtomic", "BadFree", "Deadlock", "BadLock", "SlabCorruption",
     "Oops", "NullDereference", "KernelPanic", "SmpmmError", "ConfigError", "CorruptionError",
-    "MachineError", "CpuDied",
+    "MachineError", "CpuDied", "TaskKilled", "OomKilled",
 )  # fmt: skip
 _HOME: Final = {
     "Machine": "smpmm.machine",

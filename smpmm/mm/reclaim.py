@@ -6,8 +6,10 @@
   free slabs itself.
 - What can be had: pages of the buffer cache that nobody uses (dirty ones are written first,
   if IO is allowed) and free slabs of the caches that allow it.
-- When kswapd frees nothing and a zone is below its min mark, the OOM killer gives the
-  biggest task the whole reserve; its requests fail when that is used up too.
+- When kswapd frees nothing and every zone is below its min mark, the OOM killer ends the
+  biggest task as SIGKILL does, and gives it the whole reserve to end with. What it allocated
+  in the kernel stays, as in Linux: there a process gives back its own memory, and here it has
+  none.
 
 All state lies in RAM or in the segment: kswapd may die with its CPU and is started elsewhere.
 """
@@ -17,7 +19,16 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any, Final
 
-from cpus import event_cy, monitor, relay, runqueue_cy, ship, task_calls_cy, task_cy
+from cpus import (
+    event_cy,
+    monitor,
+    percpu_cy,
+    relay,
+    runqueue_cy,
+    ship,
+    task_calls_cy,
+    task_cy,
+)
 from smpmm.mm import (
     buffer_cy,
     buffer_io_cy,
@@ -35,6 +46,7 @@ PRIORITIES: Final = range(6, -1, -1)  # of a scan: 2**-priority of a list
 PF_KTHREAD: Final = 0x1
 PF_SIGNALED: Final = 0x2
 PF_MEMALLOC: Final = 0x800
+TASK_UNINTERRUPTIBLE: Final = 2
 KERN_ERR: Final = 3
 
 # What the page allocator asks for: RECLAIM_* of page_alloc_cy.
@@ -174,18 +186,33 @@ def bdflush() -> None:
 
 
 def out_of_memory() -> None:
-    """Choose the task that has most pages, and let it use the whole reserve: then it fails."""
-    owned = pages_by_pid()
-    tasks = [task for task in reclaim_cy.user_tasks() if not task["flags"] & PF_MEMALLOC]
-    if not tasks:
-        return
-    victim = max(tasks, key=lambda task: owned.get(task["pid"], 0))
-    task_cy.change_flags(victim["at"], PF_MEMALLOC, 0)
-    runqueue_cy.signal_at(victim["at"], False)
+    """Choose the task that has most pages: it may use the whole reserve, and ends. May sleep.
+
+    As in 2.4.5 a superuser's pages count a quarter. While a chosen one is on its way to its
+    end, nobody else is chosen; one that sleeps uninterruptibly is not on its way.
+    """
+    tasks = reclaim_cy.user_tasks()
+    chosen = [task for task in tasks if task["flags"] & PF_MEMALLOC]
+    others = [task for task in tasks if not task["flags"] & PF_MEMALLOC]
+    if others and all(task["state"] == TASK_UNINTERRUPTIBLE for task in chosen):
+        owned = pages_by_pid()
+        kill_for_memory(max(others, key=lambda task: badness(task, owned)))
+    task_calls_cy.yield_()
+
+
+def badness(task: dict[str, Any], owned: Counter[int]) -> float:
+    """Return how much is won by ending a task (oom_kill.c): its pages."""
+    pages = owned.get(task["pid"], 0)
+    return pages if task["uid"] else pages / 4
+
+
+def kill_for_memory(task: dict[str, Any]) -> None:
+    """End a task, with the whole reserve at its disposal until then."""
+    event_cy.log(f"Out of Memory: Killed process {task['pid']} ({task['name']}).", KERN_ERR)
     reclaim_cy.count_oom_kill()
-    event_cy.log(
-        f"Out of Memory: Killed process {victim['pid']} ({victim['name']}).", KERN_ERR
-    )
+    task_cy.change_flags(task["at"], PF_MEMALLOC, 0)
+    runqueue_cy.signal_at(task["at"], True)
+    percpu_cy.request_resched(task["cpu"])
 
 
 def pages_by_pid() -> Counter[int]:

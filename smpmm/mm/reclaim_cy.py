@@ -19,7 +19,6 @@ from cython.cimports.cpus.task_cy import (
     PF_KTHREAD,
     TASK_FREE,
     TASK_INTERRUPTIBLE,
-    TASK_NEW,
     TASK_UNINTERRUPTIBLE,
     task_struct,
     tasks,
@@ -153,17 +152,20 @@ def wakeup_bdflush() -> None:
 
 
 def user_tasks() -> list:
-    """Return the tasks that are no kernel threads: pid, name, flags and native address."""
+    """Return the tasks that are no kernel threads: their words, and native address `at`."""
     i: cython.int
     t: cython.pointer[task_struct]
     found = []
     for i in range(NR_TASKS):
         t = cython.address(tasks[i])
-        if t.state != TASK_FREE and t.state != TASK_NEW and t.flags & PF_KTHREAD == 0:
+        if t.state < TASK_FREE and t.flags & PF_KTHREAD == 0:
             found.append(
                 {
                     "pid": t.pid,
                     "name": t.name.decode("ascii", "replace"),
+                    "uid": t.uid,
+                    "cpu": t.cpu,
+                    "state": t.state,
                     "flags": t.flags,
                     "at": cython.cast(cython.ulonglong, t),
                 }

@@ -1,10 +1,13 @@
 """Memory runs short on a whole machine: kswapd, waiting tasks, write-back, the OOM killer."""
 
 import os
+import re
 import signal
 import time
 
-from smpmm import Machine
+import pytest
+
+from smpmm import Machine, OomKilled, TaskKilled
 
 HDA = 0x300
 
@@ -60,8 +63,9 @@ def test_kswapd_makes_room_and_no_change_is_lost() -> None:
     with Machine(cpus=2, mem="16M") as machine:
         tasks = [machine.spawn(fill_cache, 2500 * n, 2500) for n in range(4)]
         assert all(task.result(timeout=60) > 0 for task in tasks)
-        tasks = [machine.spawn(hog, 1500, cpu=n % 2) for n in range(4)]
-        assert [task.result(timeout=60) for task in tasks] == [1500] * 4
+        # All at once they have less than the RAM.
+        tasks = [machine.spawn(hog, 900, cpu=n % 2) for n in range(4)]
+        assert [task.result(timeout=60) for task in tasks] == [900] * 4
         assert machine.run(verify, 0, 10000) == 0
         counts = machine.run(figures)
         assert counts["nr_written"] > 5000
@@ -69,14 +73,118 @@ def test_kswapd_makes_room_and_no_change_is_lost() -> None:
         assert counts["nr_oom_kills"] == 0
 
 
-def test_when_nothing_is_left_the_oom_killer_ends_the_wait() -> None:
+def hog_for_ever(words: int, number: int) -> None:
+    """Take every page there is, and note how many before each request. Never returns."""
+    from smpmm.kernel import GFP_KERNEL, __get_free_page, free_page, u32
+
+    counts = u32.at(words)
+    taken: list[int] = []
+    try:
+        while True:
+            taken.append(__get_free_page(GFP_KERNEL))
+            counts[number] = len(taken)
+    finally:  # a process has exit handlers of no kind, but they are what Python has
+        for address in taken:
+            free_page(address)
+
+
+def sleep_until_told(words: int, number: int) -> str:
+    """Have no memory, sleep, and return when the word at `number` is not 0."""
+    from smpmm.kernel import TASK_INTERRUPTIBLE, schedule_timeout, set_current_state, u32
+
+    while not u32.at(words)[number]:
+        set_current_state(TASK_INTERRUPTIBLE)
+        schedule_timeout(1)
+    return "told"
+
+
+def test_when_nothing_is_left_the_biggest_task_is_killed() -> None:
     with Machine(cpus=2, mem="8M") as machine:
-        tasks = [machine.spawn(hog, 100000, cpu=n) for n in range(2)]
-        assert all(0 < task.result(timeout=60) < 2048 for task in tasks)
-        assert "Out of Memory: Killed process" in machine.dmesg()
-        assert "__alloc_pages: 0-order allocation failed." in machine.dmesg()
+        words = machine.run(make_word)
+        bystander = machine.spawn(sleep_until_told, words, 10, cpu=1)
+        hog_task = machine.spawn(hog_for_ever, words, 0, cpu=0)
+        with pytest.raises(OomKilled) as caught:
+            hog_task.result(timeout=60)
+        assert str(caught.value) == f"Out of Memory: Killed process {hog_task.pid} (workload)"
+        assert f"Out of Memory: Killed process {hog_task.pid} (workload)." in machine.dmesg()
+        assert machine.run(read_word, words, 0) > 500
+        machine.run(write_word, words, 10)
+        assert bystander.result(timeout=60) == "told"
         assert machine.run(hog, 500) == 500
+        assert machine.run(figures)["nr_oom_kills"] == 1
+
+
+def hold(pages: int, words: int, number: int) -> None:
+    """Keep some pages, say so, and sleep for ever."""
+    from smpmm.kernel import (
+        GFP_KERNEL,
+        TASK_INTERRUPTIBLE,
+        __get_free_page,
+        free_page,
+        schedule_timeout,
+        set_current_state,
+        u32,
+    )
+
+    taken = [__get_free_page(GFP_KERNEL) for _ in range(pages)]
+    u32.at(words)[number] = pages
+    try:
+        while True:
+            set_current_state(TASK_INTERRUPTIBLE)
+            schedule_timeout(1 << 30)
+    finally:
+        for address in taken:
+            free_page(address)
+
+
+def test_of_two_the_ordinary_users_task_is_killed_first() -> None:
+    """A superuser's pages count a quarter. The victim sleeps, on another CPU than kswapd."""
+    with Machine(cpus=2, mem="8M") as machine:
+        words = machine.run(make_word)
+        user = machine.spawn(hold, 500, words, 1, cpu=1, uid=1000)
+        assert machine.run(sleep_until_told, words, 1) == "told"
+        root = machine.spawn(hog_for_ever, words, 0, cpu=0)
+        for task in (user, root):
+            with pytest.raises(OomKilled):
+                task.result(timeout=60)
+        assert 500 < machine.run(read_word, words, 0) < 2000
+        killed = re.findall(r"Killed process (\d+)", machine.dmesg())
+        assert killed == [str(user.pid), str(root.pid)]
+
+
+def test_a_victim_in_a_driver_gets_enomem_and_ends_behind_the_system_call() -> None:
+    with Machine(cpus=1, mem="8M") as machine:
+        machine.insmod("scull")
+        victim = machine.spawn(fill_scull)
+        with pytest.raises(OomKilled) as caught:
+            victim.result(timeout=60)
+        # The driver's memory is the module's: it stays until somebody trims the device.
+        with machine.open("/dev/scull0", "wb"):
+            pass
+        assert machine.run(hog, 500) == 500
+        machine.rmmod("scull")
         machine.run(figures)
+        assert isinstance(caught.value, TaskKilled)
+
+
+def fill_scull() -> None:
+    import smpmm
+
+    with smpmm.open("/dev/scull0", "wb", buffering=0) as device:
+        while True:
+            device.write(b"x" * 4000)
+
+
+def read_word(words: int, number: int) -> int:
+    from smpmm.kernel import u32
+
+    return u32.at(words)[number]
+
+
+def write_word(words: int, number: int) -> None:
+    from smpmm.kernel import u32
+
+    u32.at(words)[number] = 1
 
 
 def test_kswapd_is_started_elsewhere_when_its_cpu_is_killed() -> None:

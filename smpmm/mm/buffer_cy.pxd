@@ -33,12 +33,12 @@ cdef public struct buffer_head:      # 48 bytes
     u64 key                      # device + 1 in bits 32-63, block in 0-31; 0 = none
     u64 dirtied_ns               # machine_ns() of the oldest change that is not on disk
     u32 hash_next                # pfn of the next of its chain, 0 = end
-    u32 count                    # b_count: users
+    u32 pad
     u32 state                    # BH_*
     u32 owner                    # owner_word of the process that has it locked
     u32 list                     # LIST_* that its page is on
     u32 error                    # errno of the last IO, 0 = none
-    u64 pad
+    u64 users                    # b_count by process, see buffer_users_cy; 0 = unused
 
 cdef public struct lru_list:
     page *first                  # newest
@@ -59,7 +59,8 @@ cdef public struct buffer_cache:
     u32 hash[4096]               # pfn of the first of a chain, 0 = empty
 
 cdef buffer_cache *cache
-cdef buffer_head *buffer_heads   # [max_low_pfn]: buffers are direct-mapped
+cdef buffer_head *buffer_heads   # [nr_heads]: buffers are direct-mapped
+cdef u64 nr_heads                # max_low_pfn
 
 ctypedef void (*bdflush_hook)() noexcept
 cdef bdflush_hook wake_bdflush   # set by the reclaim; any context, inside a call

@@ -24,6 +24,7 @@ from cython.cimports.cpus.percpu_cy import (
     leave,
     owner_dead,
     this_owner,
+    this_slot,
 )
 from cython.cimports.cpus.spinlock_cy import (
     CLASS_SPIN,
@@ -35,6 +36,7 @@ from cython.cimports.cpus.spinlock_cy import (
 )
 from cython.cimports.cpus.waitqueue_cy import init_wait_queue, wait_queue_class
 from cython.cimports.smpmm.mm import page_alloc_cy
+from cython.cimports.smpmm.mm.buffer_users_cy import add_user, drop_users_of, nr_users
 from cython.cimports.smpmm.mm.page_alloc_cy import alloc_pages, gfp_high, gfp_wait, vm
 from cython.cimports.smpmm.mm.page_cy import (
     PAGE_ALLOC,
@@ -61,7 +63,8 @@ def regions(config: object) -> dict:
 
 def attach(config: object) -> None:
     """Find the cache in the attached segment and register its recovery; the monitor."""
-    global cache, buffer_heads
+    global cache, buffer_heads, nr_heads
+    nr_heads = memmap.memory_map_of(config).max_low_pfn
     cache = cython.cast(cython.pointer[buffer_cache], segment_cy.region_at(b"buffer_cache"))
     buffer_heads = cython.cast(
         cython.pointer[buffer_head], segment_cy.region_at(b"buffer_heads")
@@ -178,14 +181,15 @@ def find_or_add(key, site):
         flags = raw_spin_lock_irqsave(cython.address(cache.lock), site)
         pfn = lookup(key)
         if pfn != 0:
-            buffer_heads[pfn].count += 1
+            b = cython.address(buffer_heads[pfn])
+            b.users = add_user(b.users, this_slot)
             buffer_heads[pfn].state |= BH_REFERENCED
             cache.nr_hits += 1
         elif p != cython.NULL:
             pfn = page_to_pfn(p)
             b = cython.address(buffer_heads[pfn])
             b.state = BH_REFERENCED
-            b.count = 1
+            b.users = add_user(0, this_slot)
             b.error = 0
             b.list = LIST_ACTIVE
             b.key = key
@@ -207,7 +211,7 @@ def find_or_add(key, site):
 
 
 def may_free(b):
-    return b.count == 0 and b.state & (BH_DIRTY | BH_LOCK) == 0
+    return b.users == 0 and b.state & (BH_DIRTY | BH_LOCK) == 0
 
 
 def reclaim_clean_pages(z, nr):
@@ -254,7 +258,7 @@ def launder_one(may_write):
     b = cython.address(buffer_heads[page_to_pfn(p)])
     lru_del(p)
     cut_off_io(b)
-    if b.state & BH_REFERENCED or b.count != 0:
+    if b.state & BH_REFERENCED or b.users != 0:
         b.state &= ~cython.cast(u32, BH_REFERENCED)
         lru_add(p, LIST_ACTIVE)
         return PICK_MOVED
@@ -343,6 +347,23 @@ def nr_dirty() -> int:
 def own_site() -> int:
     """Return the call site of the pages that the cache itself allocates."""
     return cache.site
+
+
+def give_up_users(slot: cython.int) -> int:
+    """Give up what a dead process had in use; returns how many users that were. O(pages)."""
+    given_up: u64 = 0
+    pfn: u64
+    left: u64
+    enter()
+    flags: u64 = raw_spin_lock_irqsave(cython.address(cache.lock), cache.site)
+    for pfn in range(nr_heads):
+        left = drop_users_of(buffer_heads[pfn].users, slot + 1)
+        if left != buffer_heads[pfn].users:
+            given_up += nr_users(buffer_heads[pfn].users) - nr_users(left)
+            buffer_heads[pfn].users = left
+    raw_spin_unlock_irqrestore(cython.address(cache.lock), flags)
+    leave()
+    return given_up
 
 
 def free_orphan(pfn: cython.ulonglong) -> None:

@@ -16,6 +16,7 @@ from cython.cimports.cpus.percpu_cy import (
     enter,
     enter_sleeping,
     leave,
+    this_slot,
 )
 from cython.cimports.cpus.runqueue_cy import schedule_inside
 from cython.cimports.cpus.segment_cy import machine_ns
@@ -51,6 +52,7 @@ from cython.cimports.smpmm.mm.buffer_cy import (
     queue_of,
     start_write,
 )
+from cython.cimports.smpmm.mm.buffer_users_cy import drop_user, nr_users
 from cython.cimports.smpmm.mm.disk_cy import DISK_DEVICE, disk_transfer
 from cython.cimports.smpmm.mm.page_alloc_cy import vm
 from cython.cimports.smpmm.mm.page_cy import (
@@ -190,12 +192,14 @@ def brelse(bh: object):
         return
     pfn: u64 = pfn_of_buffer(bh)
     site: u32 = call_site()
+    b: cython.pointer[buffer_head]
     free: cython.bint = True
     if pfn != 0:
         enter()
         flags: u64 = raw_spin_lock_irqsave(cython.address(cache.lock), site)
-        if buffer_cy.buffer_heads[pfn].count != 0:
-            buffer_cy.buffer_heads[pfn].count -= 1
+        b = cython.address(buffer_cy.buffer_heads[pfn])
+        if b.users != 0:
+            b.users = drop_user(b.users, this_slot)
             free = False
         raw_spin_unlock_irqrestore(cython.address(cache.lock), flags)
         leave()
@@ -240,7 +244,7 @@ def refill_inactive(nr: cython.ulonglong) -> int:
         p = cache.lru[LIST_ACTIVE].last
         b = cython.address(buffer_cy.buffer_heads[page_to_pfn(p)])
         lru_del(p)
-        if b.count != 0 or b.state & BH_REFERENCED:
+        if b.users != 0 or b.state & BH_REFERENCED:
             b.state &= ~cython.cast(u32, BH_REFERENCED)
             lru_add(p, LIST_ACTIVE)
         else:
@@ -335,7 +339,7 @@ def buffer_info(bh: object) -> dict:
     return {
         "device": (b.key >> 32) - 1,
         "block": b.key & 0xFFFFFFFF,
-        "count": b.count,
+        "count": nr_users(b.users),
         "uptodate": b.state & BH_UPTODATE != 0,
         "dirty": b.state & BH_DIRTY != 0,
         "locked": b.state & BH_LOCK != 0,

@@ -16,7 +16,13 @@ KERN_WARNING: Final = 4
 
 
 def recover(slot: int, kind: int, cpu: int) -> None:
-    """Report the pages of a dead process; a kernel task, after its death. May sleep."""
+    """Report the pages of a dead process; a kernel task, after its death. May sleep.
+
+    The buffers that it used are given up, as the semaphores that it took.
+    """
+    name = percpu_cy.slot_info(slot)["name"]
+    if used := buffer_cy.give_up_users(slot):
+        event_cy.log(f"smpmm: {name} died with {used} buffers in use: given up", KERN_WARNING)
     pages: Counter[int] = Counter()
     blocks: Counter[int] = Counter()
     for pfn, order, site, _pid in zone_cy.pages_of_slot(slot):
@@ -27,7 +33,6 @@ def recover(slot: int, kind: int, cpu: int) -> None:
         blocks[site] += 1
     if not pages:
         return
-    name = percpu_cy.slot_info(slot)["name"]
     event_cy.log(
         f"smpmm: {name} died with {pages.total()} pages allocated in {blocks.total()} blocks:",
         KERN_WARNING,

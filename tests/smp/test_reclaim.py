@@ -199,6 +199,29 @@ def test_kswapd_is_started_elsewhere_when_its_cpu_is_killed() -> None:
         assert counts["nr_oom_kills"] == 0
 
 
+def use_buffers_for_ever(blocks: int, words: int) -> None:
+    """Read blocks and never give one back; say when they are there."""
+    from smpmm.kernel import schedule, u32
+    from smpmm.mm.buffer_io_cy import bread
+
+    assert all(bread(HDA, block) for block in range(blocks))
+    u32.at(words)[0] = 1
+    while True:
+        schedule()
+
+
+def test_buffers_in_use_by_a_dead_cpu_can_be_reclaimed() -> None:
+    with Machine(cpus=2, mem="8M") as machine:
+        words = machine.run(make_word, cpu=0)
+        machine.spawn(use_buffers_for_ever, 900, words, cpu=1)
+        assert machine.spawn(sleep_until_told, words, 0, cpu=0).result(timeout=60) == "told"
+        os.kill(machine.cpus[1].pid, signal.SIGKILL)
+        machine._deaths(1)
+        assert "cpu1 died with 900 buffers in use: given up" in machine.dmesg()
+        assert machine.spawn(hog, 1200, cpu=0).result(timeout=60) == 1200
+        assert machine.run(figures)["nr_oom_kills"] == 0
+
+
 def keep_pages_and_wait(word: int) -> None:
     """Keep seven pages in two blocks, say so, and never return."""
     from smpmm.mm import access_cy

@@ -28,4 +28,5 @@ cdef void kick(cpu_area *cpu) noexcept
 
 # Helpers of this module alone.
 cdef void rq_append(runqueue *rq, task_struct *task) noexcept
+cdef void rq_insert_first(runqueue *rq, task_struct *task) noexcept
 cdef void rq_link(runqueue *rq, task_struct *task) noexcept

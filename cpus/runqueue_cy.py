@@ -44,6 +44,7 @@ from cython.cimports.cpus.spinlock_cy import (
 from cython.cimports.cpus.task_cy import (
     NR_TASKS,
     PF_KILLED,
+    PF_KTHREAD,
     PF_RESCHED,
     PF_SIGNALED,
     RQ_CURRENT,
@@ -134,6 +135,16 @@ def rq_link(rq, task):
     rq.last = cython.cast(u64, task)
 
 
+def rq_insert_first(rq, task):
+    """Put a task before all others of its run queue; the queue's lock is held."""
+    task.on_rq = RQ_QUEUED
+    task.rq_next = rq.first
+    rq.first = cython.cast(u64, task)
+    if rq.last == 0:
+        rq.last = cython.cast(u64, task)
+    atomic64_fetch_add(cython.address(cpu_areas[task.cpu].nr_queued), 1)
+
+
 def kick(cpu):
     """Have a CPU look at its run queue: wake it, or make its task give way."""
     if atomic64_load(cython.address(cpu.current)) != 0:
@@ -154,6 +165,8 @@ def schedule_inside(timeout_ns):
     if task.state == TASK_INTERRUPTIBLE and task.flags & PF_SIGNALED:
         atomic64_store(cython.address(task.state), TASK_RUNNING)
         return 0
+    if task.flags & PF_RESCHED:
+        atomic64_fetch_and(cython.address(task.flags), ~cython.cast(u64, PF_RESCHED))
     wake_ns = machine_ns() + timeout_ns if timeout_ns != 0 else 0
     task.wake_ns = wake_ns
     rq = cython.address(runqueues[task.cpu])
@@ -228,13 +241,16 @@ def preempt_current(always: bool = False) -> bool:
 
 
 def start_task(at: cython.ulonglong) -> None:
-    """Put a new task on this CPU's run queue."""
+    """Put a new task on this CPU's run queue: the kernel's own before the others."""
     t: cython.pointer[task_struct] = cython.cast(cython.pointer[task_struct], at)
     enter()
     rq: cython.pointer[runqueue] = cython.address(runqueues[this_cpu.number])
     flags: u64 = raw_spin_lock_irqsave(cython.address(rq.lock), 0)
     atomic64_store(cython.address(t.state), TASK_RUNNING)
-    rq_append(rq, t)
+    if t.flags & PF_KTHREAD:
+        rq_insert_first(rq, t)
+    else:
+        rq_append(rq, t)
     raw_spin_unlock_irqrestore(cython.address(rq.lock), flags)
     leave()
 

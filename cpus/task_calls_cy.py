@@ -6,6 +6,7 @@ from cython.cimports.cpus.percpu_cy import enter, enter_sleeping, leave
 from cython.cimports.cpus.runqueue_cy import schedule_inside, wake_up_process
 from cython.cimports.cpus.segment_cy import header, machine_ns
 from cython.cimports.cpus.task_cy import (
+    PF_RESCHED,
     PF_SIGNALED,
     TASK_RUNNING,
     current_task,
@@ -85,6 +86,19 @@ def schedule() -> None:
     """Give the CPU to another task; sleep if the state says so. May sleep."""
     enter_sleeping(b"schedule")
     schedule_inside(0)
+    leave()
+
+
+def cond_resched() -> None:
+    """Let others run if somebody asked for it meanwhile (need_resched); may sleep.
+
+    For the loops of kernel threads: nobody takes the CPU from kernel code.
+    """
+    enter_sleeping(b"schedule")
+    task: cython.pointer[task_struct] = current_task()
+    if task != cython.NULL and task.flags & PF_RESCHED:
+        atomic64_store(cython.address(task.state), TASK_RUNNING)
+        schedule_inside(0)
     leave()
 
 

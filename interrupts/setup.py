@@ -17,6 +17,7 @@ from interrupts import (
     softirq,
     softirq_cy,
     tasklet_cy,
+    tasklet_deaths_cy,
     timer_cy,
     tqueue,
     tqueue_cy,
@@ -124,6 +125,8 @@ def on_death(slot: int, kind: int, cpu: int) -> None:
     if kind == monitor.KIND_CPU:
         irq_cy.release_irqlock(cpu)
         tasklet_cy.release_bh_lock(cpu)
+        if _machine.cpus:
+            tasklet_deaths_cy.adopt_tasklets(cpu, min(_machine.cpus))
     if slot == _timer_slot:
         start_timer()
         event_cy.log("timer: restarted", KERN_INFO)
@@ -135,7 +138,6 @@ def on_death(slot: int, kind: int, cpu: int) -> None:
 def recover(slot: int, kind: int, cpu: int) -> None:
     """Adopt the deferred work of a dead CPU; a kernel task on a live one."""
     if kind == monitor.KIND_CPU:
-        tasklet_cy.adopt_tasklets(cpu)
         softirq_cy.adopt_softirqs(cpu)
         timer_cy.adopt_timers(cpu)
         tqueue_cy.adopt_queues(cpu)

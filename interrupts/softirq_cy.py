@@ -139,9 +139,10 @@ def adopt_softirqs(cpu: cython.uint) -> None:
     nr: cython.int
     enter()
     pending = atomic64_load(cython.address(c.softirq_pending)) | softirqs.taken[cpu]
-    softirqs.taken[cpu] = 0
     for nr in range(NR_SOFTIRQS):
         if (pending >> nr) & 1:
             raise_softirq_pending(nr)
+    # Behind it: killed in between, another one raises them once more.
+    softirqs.taken[cpu] = 0
     atomic64_store(cython.address(c.softirq_pending), 0)
     leave()

@@ -4,8 +4,10 @@ A scheduled tasklet is on the list of the CPU that scheduled it, and runs there 
 softirq; a tasklet never runs on two CPUs at once: the one that finds it running puts it back.
 A list belongs to its CPU and is changed inside a call with interrupts off.
 
-Truth: the SCHED and RUN bits of a tasklet. `current` names the one that left its list to run,
-so that when its CPU is killed another can put it back, or clear its RUN bit.
+Truth: the bits of a tasklet's state. SCHED says that it is on one list, PUSHER who is putting
+it there; RUN with RUNNER who runs it, and BEGUN that SCHED is another's since. A CPU names in
+`pushing`, `taking` and `current` the one that it moves or runs: when it is killed the monitor,
+which no kill leaves half-way, completes that and hands its tasklets to a CPU that lives.
 """
 
 import cython
@@ -14,9 +16,9 @@ from cython.cimports.cpus.atomic import (
     atomic32_cmpxchg,
     atomic32_fetch_add,
     atomic32_fetch_and,
-    atomic32_fetch_or,
     atomic32_load,
     atomic32_store,
+    atomic64_cmpxchg,
     atomic64_load,
     compiler_barrier,
     futex_wait,
@@ -152,8 +154,13 @@ def schedule(t, hi):
 
 def push(head, t, hi):
     """Raise the softirq and put a tasklet on this CPU's list; inside, interrupts off."""
-    which: cython.int = 0 if hi else 1
     raise_softirq_pending(HI_SOFTIRQ if hi else TASKLET_SOFTIRQ)
+    link(head, t, hi)
+
+
+def link(head, t, hi):
+    """Put a tasklet on a list that is ours."""
+    which: cython.int = 0 if hi else 1
     t.next = head.list[which]
     compiler_barrier()
     head.list[which] = cython.cast(u64, t)
@@ -169,20 +176,28 @@ def own_head():
     head: cython.pointer[tasklet_head] = cython.address(
         tasklets.heads[percpu_cy.this_cpu.number]
     )
-    t: cython.pointer[tasklet_struct]
     hi: cython.int
-    if head.pushing == 0:
-        return head
-    hi = head.pushing & 1
-    t = cython.cast(cython.pointer[tasklet_struct], head.pushing & ~cython.cast(u64, 1))
-    head.pushing = 0
-    if (atomic32_load(cython.address(t.state)) & TASKLET_PUSHER) >> 8 == (
-        percpu_cy.this_cpu.number + 1
+    if head.pushing != 0:
+        hi = head.pushing & 1
+        finish_push(head, percpu_cy.this_cpu.number)
+        raise_softirq_pending(HI_SOFTIRQ if hi else TASKLET_SOFTIRQ)
+    return head
+
+
+def finish_push(head, cpu):
+    """Put the tasklet of `pushing` on its list, if it is not there and is `cpu`'s to put."""
+    hi: cython.int = head.pushing & 1
+    t: cython.pointer[tasklet_struct] = cython.cast(
+        cython.pointer[tasklet_struct], head.pushing & ~cython.cast(u64, 1)
+    )
+    if (
+        t != cython.NULL
+        and (atomic32_load(cython.address(t.state)) & TASKLET_PUSHER) >> 8 == cpu + 1
     ):
         if head.list[0 if hi else 1] != cython.cast(u64, t):
-            push(head, t, hi)
+            link(head, t, hi)
         atomic32_fetch_and(cython.address(t.state), ~cython.cast(u32, TASKLET_PUSHER))
-    return head
+    head.pushing = 0
 
 
 def tasklet_disable_nosync(t: object) -> None:
@@ -255,6 +270,7 @@ def take_list(nr: cython.uint) -> None:
     """Begin to run the tasklets of softirq `nr` on this CPU: those scheduled so far."""
     which: cython.int = 0 if nr == HI_SOFTIRQ else 1
     head: cython.pointer[tasklet_head]
+    first: u64
     flags: u64
     enter()
     flags = irq_save()
@@ -263,6 +279,16 @@ def take_list(nr: cython.uint) -> None:
         head.running[which] = head.list[which]
         compiler_barrier()
         head.list[which] = 0
+    while head.running[which] == 0:  # the monitor may put one more before them
+        first = atomic64_load(cython.address(head.adopted[which]))
+        if first == 0:
+            break
+        head.running[which] = first
+        compiler_barrier()
+        if atomic64_cmpxchg(cython.address(head.adopted[which]), first, 0) != first:
+            head.running[which] = 0
+    if atomic64_load(cython.address(head.adopted[which])) != 0:
+        raise_softirq_pending(nr)
     irq_restore(flags)
     leave()
 
@@ -282,28 +308,51 @@ def next_tasklet(nr: cython.uint) -> object:
     head = own_head()
     while head.running[which] != 0 and not found:
         t = cython.cast(cython.pointer[tasklet_struct], head.running[which])
-        head.current = cython.cast(u64, t)
+        head.taking = cython.cast(u64, t) | (1 if hi else 0)
         compiler_barrier()
         head.running[which] = t.next
+        compiler_barrier()
         kill_point(KILL_TASKLET)
-        if (
-            not atomic32_fetch_or(cython.address(t.state), TASKLET_STATE_RUN)
-            & TASKLET_STATE_RUN
-        ):
-            if atomic32_load(cython.cast(cython.pointer[u32], cython.address(t.count))) == 0:
-                func = t.func
-                data = t.data
-                atomic32_fetch_and(
-                    cython.address(t.state), ~cython.cast(u32, TASKLET_STATE_SCHED)
-                )
-                found = True
-                break
-            atomic32_fetch_and(cython.address(t.state), ~cython.cast(u32, TASKLET_STATE_RUN))
-        push(head, t, hi)  # disabled, or running on another CPU: later
-        head.current = 0
+        found = begin(t)
+        if found:
+            func = t.func
+            data = t.data
+            head.current = cython.cast(u64, t)
+        else:
+            push(head, t, hi)  # disabled, or running on another CPU: later
+        compiler_barrier()
+        head.taking = 0
     irq_restore(flags)
     leave()
     return (func, data) if found else None
+
+
+def begin(t):
+    """Mark a tasklet as running here; false when it is disabled or runs elsewhere."""
+    runner: u32 = (cython.cast(u32, percpu_cy.this_cpu.number) + 1) << TASKLET_RUNNER_SHIFT
+    state: u32
+    while True:
+        state = atomic32_load(cython.address(t.state))
+        if state & TASKLET_STATE_RUN:
+            return False
+        if (
+            atomic32_cmpxchg(
+                cython.address(t.state), state, state | TASKLET_STATE_RUN | runner
+            )
+            == state
+        ):
+            break
+    # Behind RUN: tasklet_disable counts, then looks whether it runs.
+    if atomic32_load(cython.cast(cython.pointer[u32], cython.address(t.count))) != 0:
+        atomic32_fetch_and(
+            cython.address(t.state), ~cython.cast(u32, TASKLET_STATE_RUN | TASKLET_RUNNER)
+        )
+        return False
+    # From SCHED to BEGUN by one exchange: SCHED is set, so an addition of the difference.
+    atomic32_fetch_add(
+        cython.address(t.state), cython.cast(u32, TASKLET_BEGUN - TASKLET_STATE_SCHED)
+    )
+    return True
 
 
 def finish_tasklet() -> None:
@@ -314,10 +363,21 @@ def finish_tasklet() -> None:
     head = cython.address(tasklets.heads[percpu_cy.this_cpu.number])
     t = cython.cast(cython.pointer[tasklet_struct], head.current)
     if t != cython.NULL:
-        atomic32_fetch_and(cython.address(t.state), ~cython.cast(u32, TASKLET_STATE_RUN))
-        futex_wake(cython.address(t.state), 64)
+        end_run(t, percpu_cy.this_cpu.number)
         head.current = 0
     leave()
+
+
+def end_run(t, cpu):
+    """Clear RUN of a tasklet if `cpu` has set it, and wake who waits for that."""
+    if (
+        atomic32_load(cython.address(t.state)) & TASKLET_RUNNER
+    ) >> TASKLET_RUNNER_SHIFT == cpu + 1:
+        atomic32_fetch_and(
+            cython.address(t.state),
+            ~cython.cast(u32, TASKLET_STATE_RUN | TASKLET_BEGUN | TASKLET_RUNNER),
+        )
+        futex_wake(cython.address(t.state), 64)
 
 
 # Bottom halves
@@ -367,54 +427,6 @@ def end_bh() -> None:
 def release_bh_lock(cpu: cython.uint) -> None:
     """Free the lock of all bottom halves if a dead CPU has it; the monitor only."""
     atomic32_cmpxchg(cython.address(tasklets.global_bh_lock), cpu + 1, 0)
-
-
-def adopt_tasklets(cpu: cython.uint) -> int:
-    """Put the tasklets of a dead CPU on this one's lists; a kernel task. Returns how many."""
-    head: cython.pointer[tasklet_head] = cython.address(tasklets.heads[cpu])
-    own: cython.pointer[tasklet_head]
-    t: cython.pointer[tasklet_struct]
-    which: cython.int
-    n: cython.int = 0
-    flags: u64
-    enter()
-    flags = irq_save()
-    own = own_head()
-    if head.pushing != 0:
-        which = 0 if head.pushing & 1 else 1
-        t = cython.cast(cython.pointer[tasklet_struct], head.pushing & ~cython.cast(u64, 1))
-        if (atomic32_load(cython.address(t.state)) & TASKLET_PUSHER) >> 8 == cpu + 1:
-            if head.list[which] != cython.cast(u64, t):
-                push(own, t, which == 0)
-                n += 1
-            atomic32_fetch_and(cython.address(t.state), ~cython.cast(u32, TASKLET_PUSHER))
-        head.pushing = 0
-    t = cython.cast(cython.pointer[tasklet_struct], head.current)
-    if t != cython.NULL:
-        for which in range(2):
-            if head.running[which] == cython.cast(u64, t):
-                head.running[which] = t.next
-        atomic32_fetch_and(cython.address(t.state), ~cython.cast(u32, TASKLET_STATE_RUN))
-        futex_wake(cython.address(t.state), 64)
-        if atomic32_load(cython.address(t.state)) & TASKLET_STATE_SCHED:
-            push(own, t, t.func < NR_BHS)
-            n += 1
-        head.current = 0
-    for which in range(2):
-        if head.running[which] == head.list[which]:
-            head.running[which] = 0  # killed between the two stores of take_list
-        while head.running[which] != 0 or head.list[which] != 0:
-            if head.running[which] != 0:
-                t = cython.cast(cython.pointer[tasklet_struct], head.running[which])
-                head.running[which] = t.next
-            else:
-                t = cython.cast(cython.pointer[tasklet_struct], head.list[which])
-                head.list[which] = t.next
-            push(own, t, which == 0)
-            n += 1
-    irq_restore(flags)
-    leave()
-    return n
 
 
 def tasklet_info(t: object) -> dict:

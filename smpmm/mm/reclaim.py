@@ -112,6 +112,7 @@ def try_to_free_pages(gfp: int, wanted: int, kswapd: bool = False) -> int:
     freed = scanned = 0
     io = bool(gfp & _gfp_io)
     for priority in PRIORITIES:
+        task_calls_cy.cond_resched()
         counts = page_alloc_cy.vm_counters()
         nr = (counts["nr_active"] >> priority) + 1
         scanned += min(nr, counts["nr_active"])
@@ -180,6 +181,7 @@ def bdflush() -> None:
         while buffer_cy.nr_dirty() * 100 > total * BDFLUSH_PERCENT:
             if not buffer_io_cy.write_dirty(BDFLUSH_BATCH, buffer_io_cy.uptime_ns()):
                 break
+            task_calls_cy.cond_resched()  # others may dirty as fast as this writes
         now = buffer_io_cy.uptime_ns()
         if now > AGE_BUFFER_NS:
             buffer_io_cy.write_dirty(BDFLUSH_BATCH, now - AGE_BUFFER_NS)

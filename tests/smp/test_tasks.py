@@ -378,3 +378,21 @@ def test_a_task_is_a_handle_with_an_address(machine):
     assert 0xFF000000 <= address < 1 << 32
     assert same
     assert not woken
+
+
+def test_a_kernel_thread_that_is_busy_lets_others_run_where_it_says_so(machine, place):
+    def busy():
+        from cpus import task_calls_cy
+
+        while not add(place, 0):
+            task_calls_cy.cond_resched()
+        add(place + 8, 1)
+
+    def start():
+        from cpus.sched import kernel_thread
+
+        kernel_thread(busy, cpu=1)
+
+    machine.run(start)
+    machine.run(lambda: add(place, 1), cpu=1)  # would wait for ever
+    assert wait_until(lambda: machine.run(lambda: add(place + 8, 0)))

@@ -5,7 +5,7 @@ import signal
 import pytest
 
 from cpus import context_cy, event_cy, kill_cy, percpu_cy
-from interrupts import irq, softirq, softirq_cy, tasklet_cy
+from interrupts import irq, softirq, softirq_cy, tasklet_cy, tasklet_deaths_cy
 from tests.unit.interrupts.rig import KIND_CPU, Rig, rig, wait_until
 
 __all__ = ["rig"]
@@ -163,7 +163,36 @@ def test_a_live_cpu_adopts_the_tasklets_of_a_dead_one(rig: Rig, ran: list, point
     while not (rig.shared[0] or point and kill_cy.hits()[point]):
         pass
     rig.kill(slot)
-    assert tasklet_cy.adopt_tasklets(1) == 2
+    assert tasklet_deaths_cy.adopt_tasklets(1, 0) == 2
     percpu_cy.preemption_point()
     assert [each for each in ran if each != 8] == [(7, 0x100)] and 8 in ran
     assert tasklet_cy.tasklet_info(TASKLET)["state"] == 0
+
+
+@pytest.mark.parametrize("rig", [2], indirect=True)
+def test_a_tasklet_that_is_due_again_elsewhere_when_its_cpu_dies_runs_once(
+    rig: Rig, ran: list
+) -> None:
+    def stay(data: int) -> None:
+        rig.shared[0] = 1
+        signal.pause()
+
+    def die() -> None:
+        tasklet_cy.tasklet_schedule(OTHER)
+        percpu_cy.preemption_point()
+
+    tasklet_cy.tasklet_init(OTHER, stay, 0)
+    slot = rig.fork(KIND_CPU, "cpu1", die, cpu=1)
+    while not rig.shared[0]:
+        pass
+    runs: list = []
+    rig.functions[tasklet_cy.tasklet_info(OTHER)["func"]] = runs.append
+    context_cy.local_bh_disable()
+    tasklet_cy.tasklet_schedule(TASKLET)
+    tasklet_cy.tasklet_schedule(OTHER)  # it is on the list of this CPU, and runs on the other
+    rig.kill(slot)
+    assert tasklet_deaths_cy.adopt_tasklets(1, 0) == 0
+    context_cy.local_bh_enable()
+    percpu_cy.preemption_point()
+    assert (runs, len(ran)) == ([0], 1)
+    assert tasklet_cy.tasklet_info(OTHER)["state"] == 0

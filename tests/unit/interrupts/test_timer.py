@@ -5,7 +5,7 @@ import signal
 import pytest
 
 from cpus import context_cy, event_cy, kill_cy, percpu_cy
-from interrupts import devices, tasklet_cy, timer_cy
+from interrupts import devices, tasklet_cy, tasklet_deaths_cy, timer_cy
 from tests.unit.interrupts.rig import KIND_CPU, Rig, native_view, rig, wait_until
 
 __all__ = ["rig"]
@@ -110,7 +110,7 @@ def test_a_timer_whose_cpu_dies_before_it_begins_is_put_back(rig: Rig) -> None:
         pass
     rig.kill(slot)
     tasklet_cy.release_bh_lock(1)
-    tasklet_cy.adopt_tasklets(1)
+    tasklet_deaths_cy.adopt_tasklets(1, 0)
     timer_cy.adopt_timers(1)
     tick()
     assert runs == [9]

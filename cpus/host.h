@@ -10,6 +10,7 @@
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <unistd.h>
 
 #ifndef MAP_FIXED_NOREPLACE
 #define MAP_FIXED_NOREPLACE 0x100000
@@ -42,6 +43,22 @@ static inline int host_set_name(const char *name) {
  * SIGBUS. Returns 0 or -errno. */
 static inline int host_reserve(int fd, unsigned long long offset, unsigned long long length) {
     return -posix_fallocate(fd, (off_t)offset, (off_t)length);
+}
+
+/* What Python has set for SIGUSR1, the nudge, while that is held back. */
+static struct sigaction host_nudge;
+
+static inline void host_hold_nudges(void) {
+    struct sigaction ignore = {.sa_handler = SIG_IGN};
+    sigaction(SIGUSR1, &ignore, &host_nudge);
+}
+
+static inline void host_take_nudges(void) { sigaction(SIGUSR1, &host_nudge, NULL); }
+
+/* Closes `number` descriptors but the two that are kept. */
+static inline void host_close_all(const int *fds, long number, int keep, int keep_too) {
+    for (long i = 0; i < number; i++)
+        if (fds[i] != keep && fds[i] != keep_too) close(fds[i]);
 }
 
 #endif

@@ -5,6 +5,17 @@ cdef extern from "host.h" nogil:
     int host_die_with_parent() noexcept
     int host_set_name(const char *name) noexcept
     int host_reserve(int fd, unsigned long long offset, unsigned long long length) noexcept
+    void host_hold_nudges() noexcept
+    void host_take_nudges() noexcept
+    void host_close_all(const int *fds, long number, int keep, int keep_too) noexcept
+
+cdef extern from "Python.h":
+    void PyOS_BeforeFork()
+    void PyOS_AfterFork_Parent()
+    void PyOS_AfterFork_Child()
+
+cdef enum:
+    NR_FORKS = 64  # at once
 
 cdef int segment_fd
 

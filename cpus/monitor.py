@@ -17,11 +17,13 @@ import signal
 import sys
 import time
 import traceback
+from array import array
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 from cpus import (
+    atfork,
     channel,
     deaths,
     event_cy,
@@ -44,8 +46,7 @@ CPU_DEAD: Final = 2
 GRACE_S: Final = 0.02  # between the request to stop and SIGKILL
 RETRY_S: Final = 0.001  # between two attempts to take back what a dead process had
 
-# What a child of a kind does: function(slot, inbox, outbox, args); registered before the
-# forks.
+# What a child of a kind does: function(slot, *args); registered before the forks.
 child_mains: dict[str, Callable[..., None]] = {}
 # Told of each death, in the monitor, after the slot was reaped: function(slot, kind, cpu).
 death_hooks: list[Callable[[int, int, int], None]] = []
@@ -58,7 +59,7 @@ client_exit_names: list[str] = []
 
 
 def register_child_main(name: str, function: Callable[..., None]) -> None:
-    """Say what a child of kind `name` does: function(slot, inbox, outbox, *args)."""
+    """Say what a child of kind `name` does: function(slot, *args)."""
     child_mains[name] = function
 
 
@@ -100,6 +101,19 @@ class Child:
     requests: set[int] = field(default_factory=set)
     ending: bool = False  # was told to end: its death is no news
     death: deaths.Death | None = None
+
+
+@dataclass
+class Birth:
+    """A process of the machine that is about to be forked, and its two pipes."""
+
+    slot: int
+    name: str
+    cpu: int
+    args: tuple[Any, ...]
+    inbox: tuple[int, int]  # to read, to write
+    outbox: tuple[int, int]
+    line: worker.Line  # its ends of them
 
 
 class Monitor:
@@ -153,37 +167,75 @@ class Monitor:
 
     def fork(self, main: str, kind: int, name: str, cpu: int, *args: Any) -> Child:
         """Fork a process of the machine that runs the registered `main`."""
+        return self.fork_all(main, kind, [(name, cpu, args)])[0]
+
+    def fork_all(
+        self, main: str, kind: int, each: list[tuple[str, int, tuple[Any, ...]]]
+    ) -> list[Child]:
+        """Fork processes of one kind: (name, cpu, args) each.
+
+        All is made before the first fork, and nothing of it is dropped in a child: what a
+        process does not write to, it shares with all the others.
+        """
+        births = [self._prepare(kind, *one) for one in each]
+        fds = array("i", self._fds(births)).tobytes()
+        monitor_pid = os.getpid()
+        atfork.skip(True)
+        number, pids = host_cy.fork_children(len(births))
+        atfork.skip(False)
+        if number >= 0:
+            self._live(main, births[number], monitor_pid, fds)
+        return [self._add(kind, *both) for both in zip(births, pids, strict=True)]
+
+    def _prepare(self, kind: int, name: str, cpu: int, args: tuple[Any, ...]) -> Birth:
         slot = percpu_cy.free_slot()
         percpu_cy.take_slot(slot, kind, name, cpu)
-        inbox_r, inbox_w = os.pipe()
-        outbox_r, outbox_w = os.pipe()
-        monitor_pid = os.getpid()
-        pid = os.fork()
-        if pid == 0:
-            try:
-                self._child(monitor_pid, slot, name, (inbox_w, outbox_r))
-                child_mains[main](slot, inbox_r, outbox_w, *args)
-                status = 0
-            except BaseException:
-                event_cy.log(f"smpmm: {name}: {traceback.format_exc()}", 0)
-                status = 1
-            os._exit(status)
-        os.close(inbox_r)
-        os.close(outbox_w)
+        inbox, outbox = os.pipe(), os.pipe()
+        line = worker.Line(inbox[0], outbox[1])
+        return Birth(slot, name, cpu, args, inbox, outbox, line)
+
+    def _fds(self, births: list[Birth]) -> list[int]:
+        """Return the descriptors that no child keeps, but its own ends of its pipes."""
+        fds = [key.fd for key in self.selector.get_map().values()]
+        fds.append(self.selector.fileno())
+        fds += [child.outbox.fd for child in self.children.values()]
+        fds += [fd for birth in births for fd in birth.inbox + birth.outbox]
+        return fds
+
+    def _live(self, main: str, birth: Birth, monitor_pid: int, fds: bytes) -> NoReturn:
+        """Be a forked child until it ends: nothing of the monitor's stays open in it."""
+        try:
+            name = f"smpmm/{birth.name}".encode()
+            keep = (birth.inbox[0], birth.outbox[1])
+            host_cy.begin_child(monitor_pid, name, fds, *keep)
+            percpu_cy.become(birth.slot, os.getpid())
+            kill_cy.attach()
+            worker.line = birth.line
+            child_mains[main](birth.slot, *birth.args)
+            status = 0
+        except BaseException:
+            event_cy.log(f"smpmm: {birth.name}: {traceback.format_exc()}", 0)
+            status = 1
+        os._exit(status)
+
+    def _add(self, kind: int, birth: Birth, pid: int) -> Child:
+        """Serve a child that was forked."""
+        birth.line.close()
+        outbox_r = birth.outbox[0]
         os.set_blocking(outbox_r, False)
         child = Child(
-            slot,
+            birth.slot,
             kind,
-            name,
-            cpu,
+            birth.name,
+            birth.cpu,
             pid,
             os.pidfd_open(pid),
             FrameReader(outbox_r),
-            Outbox(inbox_w),
+            Outbox(birth.inbox[1]),
         )
-        self.children[slot] = child
+        self.children[child.slot] = child
         if kind == KIND_CPU:
-            self.cpus[cpu] = child
+            self.cpus[child.cpu] = child
         self.selector.register(
             outbox_r, selectors.EVENT_READ, lambda events: self._read(child)
         )
@@ -197,22 +249,6 @@ class Monitor:
         child = self.children[slot]
         child.ending = True
         os.kill(child.pid, signal.SIGTERM)
-
-    def _child(self, monitor_pid: int, slot: int, name: str, ends: tuple[int, ...]) -> None:
-        """Begin the life of a forked child: nothing of the monitor's stays open in it."""
-        host_cy.die_with_parent()
-        if os.getppid() != monitor_pid:
-            os._exit(0)
-        host_cy.set_name(f"smpmm/{name}")
-        for fd in ends:
-            os.close(fd)
-        for fd in [key.fd for key in self.selector.get_map().values()]:
-            os.close(fd)
-        for other in self.children.values():
-            os.close(other.outbox.fd)
-        self.selector.close()
-        percpu_cy.become(slot, os.getpid())
-        kill_cy.attach()
 
     def _read(self, child: Child) -> None:
         alive = child.reader.read()
@@ -325,25 +361,19 @@ def how_it_ended(status: int) -> str:
     return f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit status {code}"
 
 
-def cpu_child(slot: int, inbox: int, outbox: int, cpu: int) -> None:
-    """Be a CPU: the main function of its process."""
-    worker.cpu_main(cpu, inbox, outbox)
-
-
 def end_by_panic(machine: Monitor, child: Child, text: str) -> None:
     """Serve a panic: the machine ends."""
     machine.end(f"Kernel panic: {text}")
 
 
-register_child_main("cpu", cpu_child)
 register_request("panic", end_by_panic)
 
 
 def silence() -> None:
     """Leave SIGINT to the user's program, and let no nudge end a child that is not ready.
 
-    A child inherits this; its own handler of the nudge comes with `worker.begin`. One that is
-    ignored until then comes again with the next tick.
+    A child inherits this; it takes nudges from `worker.begin` on. One that is ignored until
+    then comes again with the next tick.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGUSR1, signal.SIG_IGN)

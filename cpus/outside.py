@@ -30,9 +30,9 @@ def proc(switchboard: "relay.Relay", args: Any) -> Any:
     return relay.DEFERRED
 
 
-def reader_main(slot: int, inbox: int, outbox: int, number: int, name: str) -> None:
+def reader_main(slot: int, number: int, name: str) -> None:
     """Read a /proc file and send it to the monitor: the life of the reader."""
-    worker.begin(inbox, outbox)
+    worker.begin()
     try:
         text, failed = f"[{NOTE}]\n{ship.named('smpmm.proc.registry:read')(name)}", False
     except Exception as error:

@@ -146,10 +146,9 @@ def give_back() -> None:
 class Scheduler:
     """The tasks of this process."""
 
-    def __init__(self, cpu: int, line: "worker.Line"):
-        global scheduler
-        self.cpu = cpu
-        self.line = line
+    def __init__(self) -> None:
+        self.cpu = -1
+        self.line: worker.Line
         self.main = getcurrent()
         self.tasks: dict[int, Task] = {}  # by native address of the task_struct
         self.by_number: dict[int, Task] = {}
@@ -157,6 +156,12 @@ class Scheduler:
         self.next_wake_ns = NO_TIMEOUT
         self.stopped = False
         self.taking = False
+
+    def start(self, cpu: int, line: "worker.Line") -> None:
+        """Be the scheduler of this process, which is a CPU now."""
+        global scheduler
+        self.cpu = cpu
+        self.line = line
         scheduler = self
         runqueue_cy.set_switch_hook(self.switch_out)
         percpu_cy.register_hooks(schedule=self.give_way)
@@ -321,6 +326,19 @@ class Scheduler:
         except (posix_ipc.BusyError, posix_ipc.SignalError):
             pass
         percpu_cy.finish_halt()
+
+
+# Made in the monitor before it forks: each CPU's process has a copy of it.
+prepared = Scheduler()
+
+
+def cpu_main(slot: int, cpu: int) -> None:
+    """Run CPU `cpu` in this process until the machine is powered off: the life of a CPU."""
+    prepared.start(cpu, worker.begin())
+    worker.output_owner = prepared.current_number
+    worker.is_pinned = is_pinned
+    bug.register(describe_task=task_cy.describe_current)
+    prepared.run()
 
 
 def is_pinned(frame: FrameType | None) -> bool:

@@ -1,6 +1,5 @@
 """A CPU's own process: it takes messages, runs tasks, halts when there are none."""
 
-import os
 import pickle
 import signal
 import sys
@@ -9,7 +8,7 @@ from typing import Any, NoReturn
 
 from multiprocess.connection import Connection
 
-from cpus import bug, channel, event_cy, percpu_cy
+from cpus import bug, channel, event_cy, host_cy, percpu_cy
 from cpus.console import Console
 
 # This process's line to the monitor; None in the monitor and outside of a machine.
@@ -37,6 +36,11 @@ class Line:
         if self.nudged and not self.busy:
             self.nudged = False
             percpu_cy.preemption_point()
+
+    def close(self) -> None:
+        """Close both pipes."""
+        self._inbox.close()
+        self._outbox.close()
 
     def receive(self) -> channel.Message:
         """Wait for the next message."""
@@ -76,17 +80,22 @@ def panic(text: str) -> NoReturn:
         signal.pause()
 
 
-def begin(inbox: int, outbox: int) -> Line:
-    """Make a freshly forked child a process of the machine: its line, output and signals."""
-    global line
-    line = Line(inbox, outbox)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+def prepare() -> None:
+    """Make in the monitor, before it forks, what every child would make for itself."""
     signal.signal(signal.SIGUSR1, nudge)
+    host_cy.hold_nudges()
+
+
+def begin() -> Line:
+    """Make a freshly forked child a process of the machine: its output and signals.
+
+    The monitor has set its `line`.
+    """
+    assert line is not None
     percpu_cy.register_hooks(breach=bug.breach)
     bug.register(panic=panic)
-    for stream, fd in (("stdout", 1), ("stderr", 2)):
-        setattr(sys, stream, Console(_sender(fd), fd))
+    sys.stdout, sys.stderr = consoles
+    host_cy.take_nudges()
     return line
 
 
@@ -118,14 +127,4 @@ def _sender(fd: int) -> Callable[[str], None]:
     return send
 
 
-def cpu_main(cpu: int, inbox: int, outbox: int) -> None:
-    """Run CPU `cpu` in this process until the machine is powered off."""
-    global output_owner, is_pinned
-    from cpus import sched, task_cy
-
-    scheduler = sched.Scheduler(cpu, begin(inbox, outbox))
-    output_owner = scheduler.current_number
-    is_pinned = sched.is_pinned
-    bug.register(describe_task=task_cy.describe_current)
-    scheduler.run()
-    os._exit(0)
+consoles = (Console(_sender(1), 1), Console(_sender(2), 2))

@@ -13,9 +13,9 @@ GATE_NS: Final = 2_000_000  # how long the tick waits for a CPU to let it in
 LATE_S: Final = 0.05  # a synthetic device that is later than this starts anew
 
 
-def timer_main(slot: int, inbox: int, outbox: int) -> None:
+def timer_main(slot: int) -> None:
     """Be the timer device: a tick HZ times a second."""
-    worker.begin(inbox, outbox)
+    worker.begin()
     tick = timer_cy.timer_jiffies()
     while tick := tick_cy.wait_tick(tick):
         do_tick()
@@ -38,11 +38,9 @@ def do_tick() -> None:
         gate_cy.leave_cpu()
 
 
-def synthetic_main(
-    slot: int, inbox: int, outbox: int, line: int, rate: float, seed: int
-) -> None:
+def synthetic_main(slot: int, line: int, rate: float, seed: int) -> None:
     """Be a device that raises `line`, `rate` times a second on average, with random gaps."""
-    worker.begin(inbox, outbox)
+    worker.begin()
     run_synthetic(line, rate, seed)
 
 

@@ -20,9 +20,9 @@ _loaded: set[int] = set()  # addresses that this process has tried to load
 WAIT_NS: Final = 1_000_000_000  # then the process looks whether the machine still runs
 
 
-def handler_main(slot: int, inbox: int, outbox: int, line: int) -> None:
+def handler_main(slot: int, line: int) -> None:
     """Serve the interrupts of `line` until the machine ends: the life of a handler process."""
-    worker.begin(inbox, outbox)
+    worker.begin()
     serve_line(line)
 
 

@@ -26,8 +26,10 @@ from cpus import (
     monitor,
     percpu_cy,
     relay,
+    sched,
     segment_cy,
     task_cy,
+    worker,
 )
 from cpus.errors import MachineError
 from smpmm.config import RESERVED_BYTES, Config
@@ -71,12 +73,9 @@ LAYERS: Final = (
 # Imported before the forks so that the CPUs share them; nothing is called.
 SHARED_MODULES: Final = (
     "cpus.asleep",
-    "cpus.sched",
-    "cpus.worker",
     "cpus.recovery",
     "cpus.outside",
     "cpus.sysrq",
-    "multiprocess.connection",
 )
 
 
@@ -206,11 +205,13 @@ def start(control: socket.socket, user_pid: int) -> monitor.Monitor:
     switchboard = relay.Relay(machine, control, run_directory())
     switchboard.segment_fd = fd
     late_site.install()
+    monitor.register_child_main("cpu", sched.cpu_main)
+    worker.prepare()
     gc.freeze()  # the collector would write to pages that the processes share
     gc.enable()
     try:
-        for cpu in range(config.cpus):
-            machine.fork("cpu", monitor.KIND_CPU, f"cpu{cpu}", cpu, cpu)
+        each = [(f"cpu{cpu}", cpu, (cpu,)) for cpu in range(config.cpus)]
+        machine.fork_all("cpu", monitor.KIND_CPU, each)
         for module in layers():
             if hasattr(module, "on_start"):
                 module.on_start(machine, config)

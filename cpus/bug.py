@@ -58,7 +58,12 @@ _IN_INTERRUPT = MappingProxyType(
     }
 )
 
-_describe_task: Callable[[], tuple[str, int]] = lambda: ("swapper", 0)  # noqa: E731
+
+def _describe_idle() -> tuple[str, int]:
+    return "swapper", 0
+
+
+_describe_task: Callable[[], tuple[str, int]] = _describe_idle
 _panic: Callable[[str], None] | None = None
 
 

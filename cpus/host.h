@@ -7,6 +7,9 @@
 #endif
 #include <errno.h>
 #include <fcntl.h>
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -54,6 +57,13 @@ static inline void host_hold_nudges(void) {
 }
 
 static inline void host_take_nudges(void) { sigaction(SIGUSR1, &host_nudge, NULL); }
+
+/* Gives free memory of the heap back to the host, where its C library can. */
+static inline void host_trim_heap(void) {
+#ifdef __GLIBC__
+    malloc_trim(0);
+#endif
+}
 
 /* Closes `number` descriptors but the two that are kept. */
 static inline void host_close_all(const int *fds, long number, int keep, int keep_too) {

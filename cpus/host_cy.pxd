@@ -6,6 +6,7 @@ cdef extern from "host.h" nogil:
     int host_set_name(const char *name) noexcept
     int host_reserve(int fd, unsigned long long offset, unsigned long long length) noexcept
     void host_hold_nudges() noexcept
+    void host_trim_heap() noexcept
     void host_take_nudges() noexcept
     void host_close_all(const int *fds, long number, int keep, int keep_too) noexcept
 

@@ -85,6 +85,11 @@ def begin_child(
     host_close_all(cython.cast(cython.pointer[cython.int], at), number, keep, keep_too)
 
 
+def trim_heap() -> None:
+    """Give free memory back to the host: the monitor, before it forks."""
+    host_trim_heap()
+
+
 def hold_nudges() -> None:
     """Ignore SIGUSR1 until `take_nudges`: the monitor, once its children's handler is set."""
     host_hold_nudges()

@@ -8,6 +8,7 @@ bytecodes; not inside code that must not be left half-way (`PINNED`), nor in ker
 by the kernel.
 """
 
+import os
 import sys
 from collections.abc import Callable
 from types import FrameType
@@ -34,6 +35,7 @@ from cpus import (
 from cpus.errors import OomKilled, TaskKilled
 
 HALT_S: Final = 1.0  # a halted CPU looks again after this long, whatever happens
+ROUNDS: Final = 20  # after these the interpreter has learnt what it can
 NO_TIMEOUT: Final = (1 << 64) - 1
 PENDING_RESCHED: Final = 1 << 17
 PENDING_STOP: Final = 1 << 18
@@ -330,6 +332,33 @@ class Scheduler:
 
 # Made in the monitor before it forks: each CPU's process has a copy of it.
 prepared = Scheduler()
+
+
+def rehearse() -> None:
+    """Go through what an idle CPU does; in the monitor, as CPU 0, before it forks.
+
+    The interpreter writes what it learns of code beside the code, and a type's attributes into
+    one table: learnt here, it stays in pages that all CPUs share.
+    """
+    line = prepared.line = worker.Line(*os.pipe())
+    call = ship.dump_call("os:getpid", (), {})
+    state = percpu_cy.cpu_info(0)["state"]
+    for _ in range(ROUNDS):
+        prepared.next_wake_ns = 0
+        prepared.take_messages()
+        prepared.expire_timeouts()
+        prepared.attention()
+        percpu_cy.clear_pending(PENDING_RESCHED)
+        prepared.next_wake_ns = 0
+        prepared.halt()
+        prepared.note_next()
+        line.send(channel.ANSWER, call)
+        message = line.receive()
+        prepared.take(message)
+        ship.load_call(message.payload)
+        ship.dump_result(None)
+    percpu_cy.set_cpu_state(0, state)
+    line.close()
 
 
 def cpu_main(slot: int, cpu: int) -> None:

@@ -12,6 +12,7 @@ his `except` clause catches it. A class that was shipped before is not made agai
 import importlib
 import io
 import os
+import pickle
 import sys
 import traceback
 import weakref
@@ -22,6 +23,10 @@ from dill import Pickler, Unpickler
 from dill import _dill as dill_internals
 
 PROTOCOL = 5
+# Of exactly these types the plain pickler, which is faster, makes what dill makes.
+PLAIN = (type(None), bool, int, float, str, bytes)
+# A pickle without these names is a plain one: what makes functions, and what dill renames.
+DILL_NAMES = (b"dill", b"__main__", b"__builtin__")
 
 _by_value: set[str] = set()
 _tokens: weakref.WeakKeyDictionary[type, str] = weakref.WeakKeyDictionary()
@@ -116,6 +121,8 @@ def dumps(value: Any) -> bytes:
 
 def loads(data: bytes) -> Any:
     """Undo `dumps`."""
+    if not any(name in data for name in DILL_NAMES):
+        return pickle.loads(data)
     # `ignore`: dill would look for the object's class in this process's own main module.
     return Unpickler(io.BytesIO(data), ignore=True).load()
 
@@ -144,6 +151,8 @@ def named(name: str) -> Any:
 
 def dump_result(value: Any) -> bytes:
     """Pickle what a task returned; what cannot be pickled travels as its text."""
+    if type(value) in PLAIN:
+        return pickle.dumps((True, value, None), PROTOCOL)
     try:
         return dumps((True, value, None))
     except Exception:

@@ -99,8 +99,18 @@ def begin() -> Line:
     return line
 
 
+def nowhere_pinned(frame: object) -> bool:
+    return False
+
+
+def no_owner() -> int:
+    return 0
+
+
 # Whether the code at a frame must not be left half-way: the scheduler says.
-is_pinned: Callable[[Any], bool] = lambda frame: False  # noqa: E731
+is_pinned: Callable[[Any], bool] = nowhere_pinned
+# Which request (number) the running task answers, for its output.
+output_owner: Callable[[], int] = no_owner
 
 
 def nudge(signum: int, frame: object) -> None:
@@ -112,10 +122,6 @@ def nudge(signum: int, frame: object) -> None:
         line.nudged = True
     elif not is_pinned(frame):
         percpu_cy.preemption_point()
-
-
-# Which request (number) the running task answers, for its output.
-output_owner: Callable[[], int] = lambda: 0  # noqa: E731
 
 
 def _sender(fd: int) -> Callable[[str], None]:

@@ -207,7 +207,10 @@ def start(control: socket.socket, user_pid: int) -> monitor.Monitor:
     late_site.install()
     monitor.register_child_main("cpu", sched.cpu_main)
     worker.prepare()
+    sched.rehearse()
     gc.freeze()  # the collector would write to pages that the processes share
+    gc.collect()  # what is left to free: lists of free tuples, spread over those pages
+    host_cy.trim_heap()
     gc.enable()
     try:
         each = [(f"cpu{cpu}", cpu, (cpu,)) for cpu in range(config.cpus)]

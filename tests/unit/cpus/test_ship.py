@@ -80,3 +80,16 @@ def test_a_class_that_was_shipped_before_is_not_made_again():
     second = ship.loads(ship.dumps(space["Point"](2)))
     assert type(first) is type(second) is space["Point"]
     assert (first.x, second.x) == (1, 2)
+
+
+@pytest.mark.parametrize("value", [None, True, -(1 << 70), 1.5, "dill __main__", b"\0dill"])
+def test_plain_results_come_back(value):
+    data = ship.dump_result(value)
+    assert ship.load_outcome(data) == value
+    assert type(ship.load_outcome(data)) is type(value)
+
+
+def test_a_call_by_name_needs_no_dill(monkeypatch):
+    monkeypatch.setattr(ship, "Unpickler", None)
+    function, args, kwargs = ship.load_call(ship.dump_call("os:getpid", (1,), {"a": b"x"}))
+    assert (function, args, kwargs) == (os.getpid, (1,), {"a": b"x"})

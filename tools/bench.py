@@ -133,7 +133,11 @@ def size_rows(effort: Effort) -> Iterator[Row]:
     yield Row("truth of a slab object", sizes["truth"], "B", 8)
     yield Row(
         "host memory of a CPU process", sizes["cpu_bytes"] / 1e6, "MB", 3.0,
-        detail="Pss without the segment, the largest of 4",
+        detail="Pss without the segment, the largest of 4, before a task has run",
+    )  # fmt: skip
+    yield Row(
+        "host memory of a CPU process, after a task", sizes["used_cpu_bytes"] / 1e6, "MB",
+        detail="the same, once each has run a function of a script",
     )  # fmt: skip
 
 

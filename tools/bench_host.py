@@ -12,6 +12,8 @@ from smpmm_tools import bench_tasks
 SEGMENT: Final = re.compile(
     r"^2[0-9a-f]{11}-"
 )  # the machines' address range, in /proc/*/smaps
+# Travels by value, as what a script defines; a module's would be imported by the CPU.
+OWN_FUNCTION: Final = eval("lambda: None", {"__name__": "__main__"})
 START_S: Final = 0.05  # from now until all CPUs begin together
 DEADLINE_S: Final = 10.0
 
@@ -80,11 +82,17 @@ def owner_deaths(rounds: int) -> list[float]:
 
 
 def sizes() -> dict[str, float]:
-    """Return bytes: of struct page, of an object's truth, of host memory of a CPU process."""
+    """Return bytes: of struct page, of an object's truth, of host memory of a CPU process.
+
+    That before any task has run on it, and after one.
+    """
     with Machine(cpus=4) as machine:
-        cpu_bytes = max(own_bytes(cpu.pid) for cpu in machine.cpus)
+        booted = max(own_bytes(cpu.pid) for cpu in machine.cpus)
+        for cpu in machine.cpus:
+            machine.run(OWN_FUNCTION, cpu=cpu.number)
+        used = max(own_bytes(cpu.pid) for cpu in machine.cpus)
         result = machine.run(bench_tasks.sizes)
-    return {**result, "cpu_bytes": cpu_bytes}
+    return {**result, "cpu_bytes": booted, "used_cpu_bytes": used}
 
 
 def own_bytes(pid: int) -> float:

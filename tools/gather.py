@@ -111,7 +111,13 @@ def merge_events(run: runs.Run, cpus: int, endings: dict[tuple[str, int, int], A
 def attribute_faults(
     run: runs.Run, results: list[dict[str, Any]], cpus: int
 ) -> dict[str, Any]:
-    """Say of each injected fault who got it, where, and how the call that got it ended."""
+    """Say of each injected fault who got it, where, and how the call that got it ended.
+
+    `total` counts those too that the files of the CPUs had no room for (`cut`); `missed` were
+    overwritten before a CPU's task read them, whichever CPU got them.
+    """
+    followers = [one for one in results if one["kind"] == "events"]
+    cut = sum(one["cut"].get("fault", 0) for one in followers)
     tasks = {one["pid"]: one for one in results if "pid" in one}
     rows: Counter[tuple[str, str, str, str]] = Counter()
     kinds: Counter[str] = Counter()
@@ -129,7 +135,9 @@ def attribute_faults(
         }  # fmt: skip
     merge_events(run, cpus, endings)
     return {
-        "total": sum(kinds.values()),
+        "total": sum(kinds.values()) + cut,
+        "cut": cut,
+        "missed": max((one["faults_missed"] for one in followers), default=0),
         "kinds": dict(kinds),
         "in_driver_calls": in_driver_calls,
         "rows": [[*key, count] for key, count in rows.most_common()],

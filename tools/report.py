@@ -117,6 +117,19 @@ def render_interrupts(page: Page, record: Any, rate: int) -> None:
     )
     if lost:
         page.line(f"{plural(lost, 'event')} overwritten before they were read", "warn")
+    followers = [one for one in record["results"] if one["kind"] == "events"]
+    cut = [
+        f"{count_text(number)} {kind} of CPU {one['cpu']}"
+        for one in followers
+        for kind, number in one["cut"].items()
+    ]
+    if cut:
+        most = count_text(followers[0]["most"])
+        page.line(
+            f"events.jsonl has the first {most} records of a kind and CPU; cut off were "
+            + ", ".join(cut),
+            "warn",
+        )
 
 
 def render_faults(page: Page, faults: Any, percent: int) -> None:
@@ -130,6 +143,18 @@ def render_faults(page: Page, faults: Any, percent: int) -> None:
         f"{plural(faults['total'], 'allocation')} made to fail ({kinds}), "
         f"{count_text(faults['in_driver_calls'])} of them in driver calls"
     )
+    if faults["cut"]:
+        kept = faults["total"] - faults["cut"]
+        page.line(
+            f"All but the first number is of the {count_text(kept)} that were kept: "
+            f"{count_text(faults['cut'])} had no room in the files of their CPUs",
+            "warn",
+        )
+    if faults["missed"]:
+        page.line(
+            f"{plural(faults['missed'], 'more fault')} overwritten before they were read",
+            "warn",
+        )
     rows = [(*row[:4], count_text(row[4])) for row in faults["rows"]]
     page.table(FAULTS, rows[:FAULT_ROWS])
     if len(rows) > FAULT_ROWS:

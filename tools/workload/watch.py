@@ -45,6 +45,17 @@ def room(counts: Counter[str], kind: str) -> bool:
     return counts[kind] <= MOST_RECORDS
 
 
+def cut_off(counts: Counter[str]) -> dict[str, int]:
+    """Return how many records of each kind a file had no room for."""
+    kept = " kept"
+    over = {name: number - MOST_RECORDS for name, number in counts.items()}
+    return {
+        name.removesuffix(kept): number
+        for name, number in over.items()
+        if name.endswith(kept) and number > 0
+    }
+
+
 def follow(address: int, cpu: int, path: str) -> dict[str, Any]:
     """Write the events of a CPU to a host file; of the frequent kinds only the number.
 
@@ -52,11 +63,12 @@ def follow(address: int, cpu: int, path: str) -> dict[str, Any]:
     """
     control = Control.at(address)
     counts: Counter[str] = Counter()
-    since = lost = next_fault = 0
+    since = lost = next_fault = missed = 0
     with open(path, "w") as file:
         while True:
             ending = control.stop
             for fault in fault_cy.injected(next_fault):
+                missed += fault["number"] - next_fault
                 next_fault = fault["number"] + 1
                 if fault["cpu"] == cpu and room(counts, "fault kept"):
                     file.write(json.dumps({**fault, "type": "fault"}) + "\n")
@@ -70,4 +82,7 @@ def follow(address: int, cpu: int, path: str) -> dict[str, Any]:
             if ending:
                 break
             wait_a_tick()
-    return {"kind": "events", "cpu": cpu, "counts": dict(counts), "lost": lost}
+    return {
+        "kind": "events", "cpu": cpu, "counts": dict(counts), "lost": lost,
+        "cut": cut_off(counts), "faults_missed": missed, "most": MOST_RECORDS,
+    }  # fmt: skip

@@ -1,8 +1,11 @@
 """Faults are attributed: who got one, in which call, and how that call ended."""
 
+import io
 import json
+from collections import Counter
 
-from smpmm_tools import gather, runs
+from smpmm_tools import gather, output, report, runs
+from smpmm_tools.workload import watch
 
 COPIER = {
     "kind": "copy", "pid": 1001, "name": "copy scull0",
@@ -71,3 +74,33 @@ def test_equal_faults_are_one_row(tmp_path) -> None:
 def test_half_a_line_of_a_dead_cpu_is_passed_over(tmp_path) -> None:
     (tmp_path / "events.cpu0").write_text(json.dumps(fault(1, 150, 1001)) + '\n{"type": "fa')
     assert gather.attribute_faults(runs.Run(tmp_path), [COPIER], 1)["total"] == 1
+
+
+def follower(cpu: int, missed: int = 0, **cut: int) -> dict:
+    return {
+        "kind": "events", "cpu": cpu, "counts": {}, "lost": 0, "most": 20_000,
+        "cut": cut, "faults_missed": missed,
+    }  # fmt: skip
+
+
+def test_faults_without_room_count_and_are_told(tmp_path) -> None:
+    followers = (follower(0, 3, fault=7, contention=2), follower(1, 2, fault=4))
+    record, _ = attribute(tmp_path, fault(1, 150, 1001), results=(COPIER, *followers))
+    assert (record["total"], record["cut"], record["missed"]) == (12, 11, 3)
+    told = io.StringIO()
+    page = output.Page(told)
+    report.render_faults(page, record, 1)
+    report.render_interrupts(page, {"results": list(followers), "seconds": 1.0}, 0)
+    lines = told.getvalue().splitlines()
+    assert any("12 allocations made to fail" in line for line in lines)
+    assert any("of the 1 that were kept: 11 had no room" in line for line in lines)
+    assert any("3 more faults overwritten" in line for line in lines)
+    assert (
+        "events.jsonl has the first 20,000 records of a kind and CPU; cut off were "
+        "7 fault of CPU 0, 2 contention of CPU 0, 4 fault of CPU 1" in lines
+    )
+
+
+def test_what_is_beyond_the_room_of_a_file_is_counted_by_kind() -> None:
+    counts = Counter({"fault kept": watch.MOST_RECORDS + 5, "irq": 10**6, "bug kept": 2})
+    assert watch.cut_off(counts) == {"fault": 5}

@@ -11,6 +11,7 @@ from cpus.errors import KernelPanic
 from smpmm.kernel import *
 from smpmm.mm import user_cy
 from tests.smp import context_table as table
+from tests.smp.context_row import Env, prepare, tidy
 
 REPORT_BYTES = 3000
 USER_BYTES = 256
@@ -61,7 +62,7 @@ def attempt(bench: Any) -> None:
         return
     row = table.ROWS[bench.row]
     try:
-        result = row.call(table.Env.at(bench.env))
+        result = row.call(Env.at(bench.env))
     except KernelPanic:
         raise  # this CPU has stopped
     except BaseException as error:
@@ -161,7 +162,7 @@ def new_bench() -> Any:
 def run(context: str, rows: list[int]) -> list[Seen]:
     """Run rows, by their place in table.ROWS, in a context; a task."""
     bench = new_bench()
-    env = table.Env.static()
+    env = Env.static()
     bench.env = env
     init_waitqueue_head(env.queue)
     user = user_cy.user_map(bytearray(USER_BYTES), True)
@@ -182,7 +183,7 @@ def run(context: str, rows: list[int]) -> list[Seen]:
 def run_row(context: str, bench: Any, env: Any, user: int, number: int) -> Seen:
     row = table.ROWS[number]
     env.user, env.irq, env.spare_irq = user, QUIET_IRQ, SPARE_IRQ
-    table.prepare(env)
+    prepare(env)
     if row.before:
         row.before(env)
     bench.row, bench.state, bench.length, bench.result = number, NOT_REACHED, 0, 0
@@ -191,7 +192,7 @@ def run_row(context: str, bench: Any, env: Any, user: int, number: int) -> Seen:
     state, result = bench.state, bench.result
     if state == WAS_OK and row.undo:
         row.undo(env, result)
-    table.tidy(env)
+    tidy(env)
     error, _, report = peek(int(bench.report), bench.length).decode().partition("\n")
     return Seen(row.label, row.name, STATES[state], error, report, left)
 

@@ -171,8 +171,7 @@ def wait_common(
     """Sleep on a queue until `condition()`: -ERESTARTSYS, or the ticks left of a time-out."""
     queue: cython.pointer[wait_queue_head]
     end: u64 = 0
-    now: u64
-    signalled: cython.bint
+    over: cython.int
     nobody: cython.bint
     enter_sleeping(name)
     queue = queue_at(address)
@@ -195,18 +194,26 @@ def wait_common(
             leave()
             if condition():
                 return ticks_left(end) if end != 0 else 0
-            enter()
-            signalled = state == TASK_INTERRUPTIBLE and signal_pending_inside()
-            now = machine_ns()
-            if not signalled and (end == 0 or now < end):
-                schedule_inside(end - now if end != 0 else 0)
-            leave()
-            if signalled:
-                return -ERESTARTSYS
-            if end != 0 and now >= end:
-                return 0
+            over = sleep_until(state, end)
+            if over != 0:
+                return -ERESTARTSYS if over < 0 else 0
     finally:
         finish_wait_outside(queue)
+
+
+def sleep_until(state, end):
+    """Sleep until a wake-up: 0; not at all when a signal waits: -EINTR, or it is `end`: 1."""
+    over: cython.int = 0
+    enter()
+    now: u64 = machine_ns()
+    if state == TASK_INTERRUPTIBLE and signal_pending_inside():
+        over = -EINTR
+    elif end != 0 and now >= end:
+        over = 1
+    else:
+        schedule_inside(end - now if end != 0 else 0)
+    leave()
+    return over
 
 
 def wait_event(queue: object, condition: object) -> None:

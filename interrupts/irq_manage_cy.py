@@ -55,8 +55,7 @@ def add_action(
     site: u32 = call_site()
     text: cython.p_const_char = name
     a: cython.pointer[irqaction]
-    at: u32
-    last: u32 = 0
+    last: cython.longlong
     flagged: u64
     entry: u32
     enter()
@@ -71,26 +70,32 @@ def add_action(
     a.next = 0
     strncpy(a.name, text, 31)
     flagged = raw_spin_lock_irqsave(cython.address(d.lock), site)
-    at = d.action
-    while at != 0:
-        last = at
-        if not (irq_actions[at - 1].flags & flags & SA_SHIRQ):
-            raw_spin_unlock_irqrestore(cython.address(d.lock), flagged)
-            atomic32_store(cython.address(a.line), 0)
-            leave()
-            return -EBUSY
-        at = irq_actions[at - 1].next
-    if last != 0:
+    last = chain_end(d, flags)
+    if last > 0:
         atomic32_store_release(cython.address(irq_actions[last - 1].next), entry)
-    else:
+    elif last == 0:
         d.depth = 0
         atomic32_store_release(cython.address(d.action), entry)
         atomic32_fetch_and(
             cython.address(d.status), ~cython.cast(u32, IRQ_DISABLED | IRQ_PENDING)
         )
     raw_spin_unlock_irqrestore(cython.address(d.lock), flagged)
+    if last < 0:
+        atomic32_store(cython.address(a.line), 0)
     leave()
-    return 0
+    return 0 if last >= 0 else -EBUSY
+
+
+def chain_end(d, flags):
+    """Return the last entry + 1 of a chain, 0: it is empty, -1: it is not to be shared."""
+    at: u32 = d.action
+    last: u32 = 0
+    while at != 0:
+        last = at
+        if not (irq_actions[at - 1].flags & flags & SA_SHIRQ):
+            return -1
+        at = irq_actions[at - 1].next
+    return last
 
 
 def remove_action(line: cython.ulonglong, dev_id: cython.ulonglong) -> bool:

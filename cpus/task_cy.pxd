@@ -1,6 +1,7 @@
 """The table of tasks, in the segment."""
 
 from cpus.atomic cimport u32, u64
+from cpus.percpu_cy cimport HARDIRQ_MASK, KIND_CPU, SOFTIRQ_MASK, this_cpu, this_process
 from cpus.spinlock_cy cimport spinlock
 
 cdef enum:
@@ -67,9 +68,23 @@ cdef public struct task_globals:
 cdef task_struct *tasks                # [NR_TASKS]
 cdef task_globals *globals_
 
-cdef task_struct *current_task() noexcept             # NULL in an interrupt or when idle
+# The running task; NULL in an interrupt or when idle. Inside a call.
+cdef inline task_struct *current_task() noexcept:
+    if (
+        this_process.kind != KIND_CPU
+        or this_cpu.preempt_count & (HARDIRQ_MASK | SOFTIRQ_MASK) != 0
+    ):
+        return NULL
+    return <task_struct *>this_cpu.current
+
 cdef bint signal_pending_inside() noexcept
-cdef u32 task_number(task_struct *task) noexcept   # index + 1 and the generation above it
+
+# Index + 1 and the generation above it; 0 for no task.
+cdef inline u32 task_number(task_struct *task) noexcept:
+    if task == NULL:
+        return 0
+    return (<u32>(task - tasks) + 1) | <u32>task.generation << 11
+
 cdef task_struct *task_of_number(u32 number) noexcept   # NULL: none, or it has ended
 cdef task_struct *task_at_address(u64 address) noexcept
 

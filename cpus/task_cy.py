@@ -12,13 +12,7 @@ from cython.cimports.cpus.atomic import (
     atomic64_fetch_or,
 )
 from cython.cimports.cpus.event_cy import TASK_PID_WORD
-from cython.cimports.cpus.percpu_cy import (
-    HARDIRQ_MASK,
-    KIND_CPU,
-    SOFTIRQ_MASK,
-    this_cpu,
-    this_process,
-)
+from cython.cimports.cpus.percpu_cy import this_cpu
 from cython.cimports.cpus.segment_cy import machine_ns
 from cython.cimports.cpus.spinlock_cy import (
     CLASS_SPIN,
@@ -78,22 +72,6 @@ def set_handles(address: cython.ulonglong) -> None:
 def handles_bytes() -> int:
     """Return how much of the address space the tasks' handles take."""
     return NR_TASKS * 16
-
-
-def current_task():
-    if (
-        this_process.kind != KIND_CPU
-        or this_cpu.preempt_count & (HARDIRQ_MASK | SOFTIRQ_MASK) != 0
-        or this_cpu.current == 0
-    ):
-        return cython.NULL
-    return cython.cast(cython.pointer[task_struct], this_cpu.current)
-
-
-def task_number(task):
-    if task == cython.NULL:
-        return 0
-    return (cython.cast(u32, task - tasks) + 1) | cython.cast(u32, task.generation) << 11
 
 
 def task_of_number(number):

@@ -6,6 +6,10 @@ cdef enum:
     ACCESS_PAGE = 4096       # unit in which memory is mapped
     ACCESS_CHUNK = 65536     # bytes moved between two safe points
 
+    PIECE_READ = 0           # what each_piece does
+    PIECE_WRITE = 1
+    PIECE_FILL = 2
+
 # All of these are called inside a kernel call. They stop at the first byte that is not mapped
 # and return how many bytes they did: less than `n` is a fault at address + done. Between
 # chunks they pass a safe point.
@@ -21,3 +25,6 @@ cdef u64 chunk(u64 left) noexcept      # how much of it is moved at a time
 cdef u64 copy_forward(u64 to, u64 from_, u64 n, u64 *fault) noexcept
 cdef u64 copy_backward(u64 to, u64 from_, u64 n, u64 *fault) noexcept
 cdef u64 compare(u64 a, u64 b, u64 n, int *result, u64 *fault) noexcept
+
+# Helper of this module alone.
+cdef u64 each_piece(int what, u8 *host, u64 address, int value, u64 n) noexcept

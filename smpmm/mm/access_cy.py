@@ -43,36 +43,19 @@ def span(address, n, length):
 
 
 def read_bytes(to, address, n):
-    done: u64 = 0
-    piece: u64 = 0
-    at: cython.pointer[u8]
-    while done < n:
-        at = span(address + done, chunk(n - done), cython.address(piece))
-        if at == cython.NULL:
-            break
-        host_memcpy(cython.cast(cython.pointer[u8], to) + done, at, piece)
-        done += piece
-        if unlikely(done < n):
-            stand_still_point()
-    return done
+    return each_piece(PIECE_READ, cython.cast(cython.pointer[u8], to), address, 0, n)
 
 
 def write_bytes(address, data, n):
-    done: u64 = 0
-    piece: u64 = 0
-    at: cython.pointer[u8]
-    while done < n:
-        at = span(address + done, chunk(n - done), cython.address(piece))
-        if at == cython.NULL:
-            break
-        host_memcpy(at, cython.cast(cython.pointer[u8], data) + done, piece)
-        done += piece
-        if unlikely(done < n):
-            stand_still_point()
-    return done
+    return each_piece(PIECE_WRITE, cython.cast(cython.pointer[u8], data), address, 0, n)
 
 
 def fill_bytes(address, value, n):
+    return each_piece(PIECE_FILL, cython.NULL, address, value, n)
+
+
+def each_piece(what, host, address, value, n):
+    """Read, write (from or to `host`) or fill a range; returns the bytes done."""
     done: u64 = 0
     piece: u64 = 0
     at: cython.pointer[u8]
@@ -80,7 +63,12 @@ def fill_bytes(address, value, n):
         at = span(address + done, chunk(n - done), cython.address(piece))
         if at == cython.NULL:
             break
-        host_memset(at, value, piece)
+        if what == PIECE_READ:
+            host_memcpy(host + done, at, piece)
+        elif what == PIECE_WRITE:
+            host_memcpy(at, host + done, piece)
+        else:
+            host_memset(at, value, piece)
         done += piece
         if unlikely(done < n):
             stand_still_point()

@@ -12,7 +12,7 @@ from cpus import event_cy, monitor, relay, sched
 from interrupts import callbacks
 from smpmm import (
     fault_log_cy,
-    files,
+    file_calls,
     module,
     namespace,
     registry_cy,
@@ -44,8 +44,8 @@ def attach(config: Any) -> None:
     text.set_refresh_hook(module.refresh)
 
     sched.task_end_hooks.append(task_ended)
-    monitor.register_recovery("smpmm.files:recover")
-    monitor.register_client_exit("smpmm.files:client_exit")
+    monitor.register_recovery("smpmm.file_calls:recover")
+    monitor.register_client_exit("smpmm.file_calls:client_exit")
     monitor.register_recovery("smpmm.mm.owners:recover")
     relay.register_query("dmesg", lambda relay, args: event_cy.dmesg())
     relay.register_query("proc", lambda relay, name: registry.read_outside(name))
@@ -60,6 +60,6 @@ def init(config: Any) -> None:
 
 def task_ended(at: int) -> None:
     """Give back what the task that ends left open or had as static data: in its greenlet."""
-    files.task_exit()
+    file_calls.task_exit()
     static.task_exit()
     fault_log_cy.end_task(at, sched.ending(at).encode())

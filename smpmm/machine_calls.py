@@ -10,15 +10,15 @@ from collections.abc import Callable
 from typing import Any, Final
 
 PLACES: Final = {
-    "sys_open": "smpmm.files:sys_open",
-    "sys_close": "smpmm.files:sys_close",
-    "sys_read": "smpmm.files:sys_read",
-    "sys_readall": "smpmm.files:sys_readall",
-    "sys_write": "smpmm.files:sys_write",
-    "sys_llseek": "smpmm.files:sys_llseek",
-    "sys_ioctl": "smpmm.files:sys_ioctl",
-    "proc_read": "smpmm.files:proc_read",
-    "proc_write": "smpmm.files:proc_write",
+    "sys_open": "smpmm.file_calls:sys_open",
+    "sys_close": "smpmm.file_calls:sys_close",
+    "sys_read": "smpmm.file_calls:sys_read",
+    "sys_readall": "smpmm.file_calls:sys_readall",
+    "sys_write": "smpmm.file_calls:sys_write",
+    "sys_llseek": "smpmm.file_calls:sys_llseek",
+    "sys_ioctl": "smpmm.file_calls:sys_ioctl",
+    "proc_read": "smpmm.file_calls:proc_read",
+    "proc_write": "smpmm.file_calls:proc_write",
 }
 
 

@@ -32,7 +32,7 @@ def test_a_failed_write_and_a_short_one(faulty) -> None:
     assert first["call"] == "write" and first["result"] == -errno.ENOMEM
     assert first["outcome"] == "write returned -ENOMEM"
     assert "scull_write_quantum (scull.py" in first["stack"][0]
-    assert "write_file (files.py" in " ".join(first["stack"])
+    assert "write_file (file_calls.py" in " ".join(first["stack"])
     assert second["outcome"] in ("write returned 256", "write returned -ENOMEM")
     assert first["task"] != second["task"] and first["comm"] == "workload"
 

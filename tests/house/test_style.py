@@ -13,7 +13,8 @@ LIBRARIES = ("cpus", "interrupts", "smpmm")
 SPEAKING = ("smpmm/examples/", "smpmm/drivers/")
 EVERYWHERE = ("cpus", "interrupts", "smpmm", "tools", "tests", "examples")
 LINE_LENGTH = 95
-FILE_LINES = 1000
+FILE_LINES = 500
+GENERATED = ROOT / "smpmm/kernel.pyi"
 
 UNOWNED_TODO = re.compile(r"\b(?:TODO|FIXME)\b(?!\(#\d+\))")
 PLACE_ON_A_HOST = re.compile(r"(?<![\w./<-])/(?:work|home)/\w")
@@ -70,7 +71,7 @@ def test_files_are_short() -> None:
     found = [
         f"{name(path)}: {lines} lines, more than {FILE_LINES}"
         for path in sources()
-        if (lines := path.read_text().count("\n")) > FILE_LINES
+        if path != GENERATED and (lines := path.read_text().count("\n")) > FILE_LINES
     ]
     assert not found, "\n".join(found)
 

@@ -38,6 +38,7 @@ cdef enum:
     KILL_TEXT = 30             # a text entry claimed, not yet whole
     KILL_MODULE = 31           # between the steps of insmod
     KILL_OPEN_FILE = 32        # inside a driver's file operation
+    KILL_SLAB_CLAIMED = 33     # an object is the freeing process's, not yet in its array
     KILL_CLASS_CLAIMED = 34    # a lock class claimed, not yet filled in
     KILL_READ_NOTED = 35       # a reader on the held list, not yet counted
     KILL_READ_LEAVING = 36     # a reader off the held list, still counted

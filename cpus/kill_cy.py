@@ -30,7 +30,7 @@ NAMES = {
     "class_claimed": KILL_CLASS_CLAIMED, "read_noted": KILL_READ_NOTED,
     "read_leaving": KILL_READ_LEAVING, "write_taken": KILL_WRITE_TAKEN,
     "lock_handed": KILL_LOCK_HANDED, "log_reserved": KILL_LOG_RESERVED,
-    "site_claimed": KILL_SITE_CLAIMED,
+    "site_claimed": KILL_SITE_CLAIMED, "slab_claimed": KILL_SLAB_CLAIMED,
 }  # fmt: skip
 
 

@@ -110,8 +110,12 @@ cdef void stand_still_point() noexcept
 # Enter a kernel call: publish it, then pass the preemption point. On an exception `inside`
 # is 0.
 cdef inline int enter() except -1:
-    gate_publish(&this_process.inside)    # pairs with the addition in gate_cy
-    if unlikely(atomic64_load(&this_cpu.pending) != pending_ignored):
+    return enter_as(this_cpu, this_process)
+
+# For calls that keep both in registers: neither changes while a process is inside.
+cdef inline int enter_as(cpu_area *cpu, process_slot *me) except -1:
+    gate_publish(&me.inside)              # pairs with the addition in gate_cy
+    if unlikely(atomic64_load(&cpu.pending) != pending_ignored):
         return slow_path()
     return 0
 
@@ -132,8 +136,11 @@ cdef inline int enter_sleeping(const char *what) except -1:
 # raises. The store may still be under way when the load is done: a handler that waits for
 # `inside` looks again after a millisecond.
 cdef inline void leave() noexcept:
-    atomic64_store_release(&this_process.inside, 0)
-    if unlikely((atomic64_load(&this_cpu.pending) ^ pending_ignored) & PENDING_HANDLERS):
+    leave_as(this_cpu, this_process)
+
+cdef inline void leave_as(cpu_area *cpu, process_slot *me) noexcept:
+    atomic64_store_release(&me.inside, 0)
+    if unlikely((atomic64_load(&cpu.pending) ^ pending_ignored) & PENDING_HANDLERS):
         wake_handlers()
 
 # Leave for a call out to Python from inside a call, and come back.

@@ -12,7 +12,7 @@ from cython.cimports.cpus.callsite_cy import call_site
 from cython.cimports.cpus.percpu_cy import enter, enter_sleeping, leave
 from cython.cimports.smpmm.mm.page_alloc_cy import alloc_pages, free_pages_block, gfp_wait
 from cython.cimports.smpmm.mm.page_cy import page
-from cython.cimports.smpmm.mm.slab_cy import kmalloc_inside, kmem_cache_free_inside
+from cython.cimports.smpmm.mm.slab_cy import kmalloc_call, kmem_cache_free_call
 from cython.cimports.smpmm.mm.slab_list_cy import truths
 
 
@@ -33,17 +33,10 @@ def kmalloc_loop(nr: cython.longlong, size: u64, flags: u64) -> float:
     site: u32 = call_site()
     began: u64 = clock_ns()
     for i in range(nr):
-        if flags & gfp_wait:
-            enter_sleeping(b"kmalloc")
-        else:
-            enter()
-        address = kmalloc_inside(size, flags, site)
-        leave()
+        address = kmalloc_call(size, flags, site)
         if address == 0:
             raise MemoryError(f"kmalloc({size}) in pair {i}")
-        enter()
-        kmem_cache_free_inside(cython.NULL, address, site)
-        leave()
+        kmem_cache_free_call(cython.NULL, address, site)
     return cython.cast(cython.double, clock_ns() - began) / nr
 
 

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from cpus import segment_cy
+from cpus import percpu_cy, segment_cy
 from cpus.errors import CorruptionError
 from smpmm.mm import slab_state_cy as state
 
-FREE, CACHED, ALLOC, KERNEL = 1, 2, 3, 4
+FREE, CACHED, ALLOC, KERNEL, FREEING = 1, 2, 3, 4, 5
+SLOT_LIVE = 1
 LISTED = 0
 
 
@@ -111,9 +112,14 @@ def _check_slab(info: dict, slab: dict, cached: dict) -> Iterator[str]:
         elif kind == CACHED:
             key = (info["index"], word >> 8 & 0xFF)
             cached.setdefault(key, set()).add(slab["truth"] + nr)
-        elif kind not in (ALLOC, KERNEL):
+        elif kind not in (ALLOC, KERNEL, FREEING):
             yield f"An object is free, cached or allocated: {where}, object {nr}: {word:#x}."
-        if kind in (FREE, CACHED) and place != slab["s_mem"] + nr * info["objsize"]:
+        elif kind == FREEING and not _is_live((word >> 8 & 0xFF) - 1):
+            yield (
+                "An object on its way into an array has a live process that brings it: "
+                f"{where}, object {nr}: {word:#x}."
+            )
+        if kind in (FREE, CACHED, FREEING) and place != slab["s_mem"] + nr * info["objsize"]:
             yield (
                 "A free object's truth names its place: "
                 f"{where}, object {nr} says physical {place:#x}."
@@ -136,6 +142,10 @@ def _check_slab(info: dict, slab: dict, cached: dict) -> Iterator[str]:
                 "The management of an off-slab slab is an object that is its own: "
                 f"{where}, {slab['management']:#x} is {found.get('kind', 'no object')}."
             )
+
+
+def _is_live(slot: int) -> bool:
+    return slot >= 0 and percpu_cy.slot_info(slot)["state"] == SLOT_LIVE
 
 
 def _check_arrays(live: list[int], cached: dict) -> Iterator[str]:

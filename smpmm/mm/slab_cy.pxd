@@ -4,14 +4,21 @@ sizes.
 C functions here are called inside a kernel call. With an exception set the call has been left.
 """
 
-from cpus.atomic cimport atomic64_cmpxchg, compiler_barrier, likely, u16, u32, u64, unlikely
-from cpus.event_cy cimport EVENT_KFREE, trace_allocations, trace_event
-from cpus.percpu_cy cimport cpu_area, this_cpu
+from cpus.atomic cimport (
+    atomic64_cmpxchg, atomic64_load, atomic64_store_relaxed, compiler_barrier, likely, u16, u32,
+    u64, unlikely,
+)
+from cpus.event_cy cimport trace_allocations
+from cpus.percpu_cy cimport (
+    cpu_area, enter_as, leave_as, pending_ignored, process_slot, this_cpu, this_process,
+    sleeping_breach, this_slot,
+)
 from smpmm.mm.page_cy cimport PAGE_SHIFT, page
 from smpmm.mm.slab_list_cy cimport (
     OBJECT_ALLOC,
     OBJECT_CACHED,
     OBJECT_CPU_SHIFT,
+    OBJECT_FREEING,
     OBJECT_HOLDER,
     OBJECT_KIND,
     OBJECT_PLACE_SHIFT,
@@ -37,8 +44,6 @@ cdef enum:
 # Fault injection (failslab): non-zero fails the request. NULL = off. Any context.
 ctypedef int (*failslab_hook)(kmem_cache *c, u64 gfp, u32 site) noexcept
 cdef failslab_hook should_failslab
-cdef u64 *failslab_on            # what it points to is 0: nobody is asked. Set by attach
-cdef u64 never_fail
 # kmem_cache_grow, which stands on this module
 ctypedef int (*grow_function)(kmem_cache *c, u64 gfp, u32 site) except -1
 cdef grow_function grow_hook
@@ -46,10 +51,6 @@ cdef grow_function grow_hook
 cdef u64 kmem_cache_alloc_inside(kmem_cache *c, u64 gfp, u32 site) except? 0
 cdef kmem_cache *general_cache(u64 size, bint dma) noexcept    # NULL: too large
 cdef kmem_cache *checked_cache(u64 address, str what) except NULL
-
-# Truth bits of an object in the array of this CPU.
-cdef inline u64 cached_here() noexcept:
-    return OBJECT_CACHED | this_cpu.number << OBJECT_CPU_SHIFT
 
 cdef void free_slowpath(slab *s, u32 truth, u32 site) noexcept
 cdef int why_refused(slab *s, u64 offset, u64 nr) noexcept
@@ -62,92 +63,141 @@ cdef u64 take_one(kmem_cache *c, u32 site) noexcept
 # By (size + 31) >> 5 and whether for DMA: the index of the general cache, 0: too large.
 cdef u16 size_caches[4097][2]
 
-# Copies of other modules' pointers: one load less each.
-cdef u64 low_start
-cdef u64 low_end
-cdef page *pages
-cdef u64 *truth_words
-cdef array_cache *my_arrays      # of the CPU `arrays_cpu`
-cdef cpu_area *arrays_cpu
-cdef u64 dma_bit
+# What every call looks at, in one place: pointers of other modules, the version's flag bits.
+cdef struct slab_view:
+    u64 low_start
+    u64 low_end
+    page *pages
+    u64 *truths
+    array_cache *arrays          # of `cpu`
+    cpu_area *cpu
+    u64 *failslab_on             # what it points to is 0: nobody is asked
+    u64 dma_bit
+    u64 wait_bit
+
+cdef slab_view view
 cdef void find_arrays() noexcept
+cdef u64 never_fail
 
 # The slab of a kernel address, NULL when its page is no slab's.
-cdef inline slab *slab_of(u64 address) noexcept:
-    if unlikely(address < low_start or address >= low_end):
+cdef inline slab *slab_of(slab_view *v, u64 address) noexcept:
+    if unlikely(address < v.low_start or address >= v.low_end):
         return NULL
-    return <slab *>pages[(address - low_start) >> PAGE_SHIFT].slab
+    return <slab *>v.pages[(address - v.low_start) >> PAGE_SHIFT].slab
+
+# Truth bits of an object in the array of a CPU, and of one that this process has claimed to
+# bring it there.
+cdef inline u64 cached_by(cpu_area *cpu) noexcept:
+    return OBJECT_CACHED | cpu.number << OBJECT_CPU_SHIFT
+
+cdef inline u64 freeing_here() noexcept:
+    return OBJECT_FREEING | this_slot << OBJECT_CPU_SHIFT
 
 # The array of this CPU for a cache. Inside a call.
-cdef inline array_cache *my_array(u64 index) noexcept:
-    if unlikely(arrays_cpu != this_cpu):
+cdef inline array_cache *my_array(slab_view *v, cpu_area *cpu, u64 index) noexcept:
+    if unlikely(v.cpu != cpu):
         find_arrays()
-    return my_arrays + index
+    return v.arrays + index
 
 # Pop an object of cache `index` off this CPU's array and make it the caller's: its address,
 # 0: there is none.
-cdef inline u64 pop_object(u64 index, u32 site) noexcept:
-    cdef array_cache *ac = my_array(index)
+cdef inline u64 pop_object(slab_view *v, cpu_area *cpu, u64 index, u32 site) noexcept:
+    cdef array_cache *ac = my_array(v, cpu, index)
     cdef u64 n = ac.avail
     cdef u64 *t
     cdef u64 word
     if unlikely(n == 0):
         return 0
-    t = truth_words + ac.entry[n - 1]
+    t = v.truths + ac.entry[n - 1]
     word = t[0]
-    if unlikely(word & OBJECT_HOLDER != cached_here()):
+    if unlikely(word & OBJECT_HOLDER != cached_by(cpu)):
         return 0
     t[0] = object_owner(site)
     compiler_barrier()
     ac.avail = <u32>(n - 1)
-    return low_start + (word >> OBJECT_SITE_SHIFT << 2)
+    return v.low_start + (word >> OBJECT_SITE_SHIFT << 2)
 
-# Free the object at physical address `phys`, whose truth is word `truth` and says `was`, into
-# this CPU's array. FREE_OK or FREE_TWICE.
-cdef inline int free_object(slab *s, u64 phys, u64 truth, u64 was, u32 site) noexcept:
-    cdef array_cache *ac = my_array(s.cache)
+# Put an object, which this process is freeing, into this CPU's array. Inside a call.
+cdef inline void cache_object(
+    slab_view *v, cpu_area *cpu, slab *s, u64 phys, u64 truth, u32 site
+) noexcept:
+    cdef array_cache *ac = my_array(v, cpu, s.cache)
     cdef u64 n = ac.avail
-    cdef u64 limit = ac.limit
-    cdef u64 word = cached_here() | phys << OBJECT_PLACE_SHIFT
-    if unlikely(atomic64_cmpxchg(truth_words + truth, was, word) != was):
-        # Another CPU frees the object at the same time: only one of the two is right.
-        return FREE_TWICE
-    if likely(n < limit):
+    v.truths[truth] = cached_by(cpu) | phys << OBJECT_PLACE_SHIFT
+    if likely(n < ac.limit):
         ac.entry[n] = <u32>truth
         compiler_barrier()
         ac.avail = <u32>(n + 1)
-        return FREE_OK
-    free_slowpath(s, <u32>truth, site)
+    else:
+        free_slowpath(s, <u32>truth, site)
+
+# Free the object at physical address `phys`, whose truth is word `truth` and says `was`, into
+# this CPU's array. Inside a call. FREE_OK or FREE_TWICE.
+cdef inline int free_object(slab *s, u64 phys, u64 truth, u64 was, u32 site) noexcept:
+    cdef u64 word = cached_by(this_cpu) | phys << OBJECT_PLACE_SHIFT
+    if unlikely(atomic64_cmpxchg(view.truths + truth, was, word) != was):
+        # Another CPU frees the object at the same time: only one of the two is right.
+        return FREE_TWICE
+    cache_object(&view, this_cpu, s, phys, truth, site)
     return FREE_OK
 
-# 0 when there is no memory, or the size is above the largest general cache.
-cdef inline u64 kmalloc_inside(u64 size, u64 gfp, u32 site) except? 0:
-    cdef u64 index, address
-    if likely(size <= (SIZE_STEPS - 1) * 32 and failslab_on[0] == 0):
-        index = size_caches[(size + 31) >> 5][(gfp & dma_bit) != 0]
+# kmalloc as a kernel call of its own, enter and leave included. 0 when there is no memory, or
+# the size is above the largest general cache.
+cdef inline u64 kmalloc_call(u64 size, u64 gfp, u32 site) except? 0:
+    cdef slab_view *v = &view
+    cdef cpu_area *cpu = this_cpu
+    cdef process_slot *me = this_process
+    cdef u64 index
+    cdef u64 address = 0
+    enter_as(cpu, me)
+    if gfp & v.wait_bit and unlikely((cpu.preempt_count | cpu.irqs_off) != 0):
+        sleeping_breach(b"kmalloc")
+    if likely(size <= (SIZE_STEPS - 1) * 32 and v.failslab_on[0] == 0):
+        index = size_caches[(size + 31) >> 5][(gfp & v.dma_bit) != 0]
         if likely(index != 0 and not trace_allocations):
-            address = pop_object(index, site)
-            if likely(address != 0):
-                return address
-    return kmalloc_slowpath(size, gfp, site)
+            address = pop_object(v, cpu, index, site)
+    if unlikely(address == 0):
+        address = kmalloc_slowpath(size, gfp, site)
+    leave_as(cpu, me)
+    return address
 
-# Any context. `c` NULL: whichever cache the object is of. Returns FREE_*.
-cdef inline int kmem_cache_free_inside(kmem_cache *c, u64 address, u32 site) noexcept:
-    cdef slab *s = slab_of(address)
-    cdef u64 offset, nr, t, truth
-    if unlikely(s == NULL):
-        return FREE_NOT_SLAB
-    offset = address - low_start - s.s_mem
+# Inside a call. `c` NULL: whichever cache the object is of. Returns FREE_*.
+cdef int kmem_cache_free_inside(kmem_cache *c, u64 address, u32 site) noexcept
+
+# The same as a kernel call of its own: what claims the object publishes the call too, one
+# exchange for both. On an exception, from the preemption point, the object is as it was.
+cdef inline int kmem_cache_free_call(kmem_cache *c, u64 address, u32 site) except -1:
+    cdef slab_view *v = &view
+    cdef cpu_area *cpu = this_cpu
+    cdef process_slot *me = this_process
+    cdef slab *s = slab_of(v, address)
+    cdef u64 offset, nr, was, truth, phys
+    if unlikely(s == NULL or trace_allocations):
+        return free_call_slowpath(c, address, site)
+    phys = address - v.low_start
+    offset = phys - s.s_mem
     nr = offset * s.reciprocal >> RECIPROCAL_SHIFT
-    if unlikely(nr * s.objsize != offset):
-        return FREE_INTERIOR
     # Behind the last object the words are zero, up to the slab's last byte.
     truth = s.truth + nr
-    t = truth_words[truth]
-    if unlikely(t & OBJECT_KIND != OBJECT_ALLOC):
-        return why_refused(s, t, nr)
+    was = v.truths[truth]
+    if unlikely(nr * s.objsize != offset or was & OBJECT_KIND != OBJECT_ALLOC):
+        return free_call_slowpath(c, address, site)
     if unlikely(c != NULL and c.index != s.cache):
-        return FREE_WRONG_CACHE
-    if unlikely(trace_allocations):
-        trace_event(EVENT_KFREE, address, s.objsize, 0, site)
-    return free_object(s, address - low_start, truth, t, site)
+        return free_call_slowpath(c, address, site)
+    atomic64_store_relaxed(&me.inside, 1)
+    # Sequentially consistent: the store before it is seen by a handler that is not seen by the
+    # load behind it (gate_acquire), as with enter's exchange.
+    if unlikely(
+        atomic64_cmpxchg(v.truths + truth, was, freeing_here() | phys << OBJECT_PLACE_SHIFT)
+        != was
+    ):
+        leave_as(cpu, me)
+        return free_call_slowpath(c, address, site)
+    if unlikely(atomic64_load(&cpu.pending) != pending_ignored):
+        free_call_pending(truth, was)
+    cache_object(v, cpu, s, phys, truth, site)
+    leave_as(cpu, me)
+    return FREE_OK
+
+cdef int free_call_slowpath(kmem_cache *c, u64 address, u32 site) except -1
+cdef int free_call_pending(u64 truth, u64 was) except -1

@@ -2,8 +2,10 @@
 kmem_cache_free.
 
 1. This CPU's array has an object: pop it; its truth word changes hands. No lock, no atomic
-   operation: a call without a safe point is atomic on its CPU. A free changes the word by
-   compare-and-exchange: of two CPUs that free the same object one is refused.
+   operation: a call without a safe point is atomic on its CPU. A free claims the object by a
+   compare-and-exchange of the word: of two CPUs that free it one is refused. That exchange is
+   also what publishes the call; the object goes to the array once the preemption point is
+   passed.
 2. The array is empty: under the cache's lock, interrupts off, take `batchcount` objects from
    the first slab that is not full.
 3. No slab has any: make a slab of 2**gfporder pages, sleeping if `gfp` allows, and try again.
@@ -24,16 +26,23 @@ from cython.cimports.cpus import segment_cy
 from cython.cimports.cpus.atomic import compiler_barrier, likely, unlikely
 from cython.cimports.cpus.callsite_cy import call_site
 from cython.cimports.cpus.event_cy import (
+    EVENT_KFREE,
     EVENT_KMALLOC,
     trace_allocations,
     trace_event,
 )
 from cython.cimports.cpus.handle_cy import int_or_address_of
-from cython.cimports.cpus.kill_cy import KILL_SLAB_FLUSH, KILL_SLAB_REFILL, kill_point
+from cython.cimports.cpus.kill_cy import (
+    KILL_SLAB_CLAIMED,
+    KILL_SLAB_FLUSH,
+    KILL_SLAB_REFILL,
+    kill_point,
+)
 from cython.cimports.cpus.percpu_cy import (
     enter,
     enter_sleeping,
     leave,
+    slow_path,
     this_cpu,
 )
 from cython.cimports.cpus.spinlock_cy import raw_spin_lock_irqsave, raw_spin_unlock_irqrestore
@@ -67,14 +76,7 @@ def kmalloc(size: cython.longlong, flags: cython.ulonglong) -> int:
     Sleeps when `flags` have the WAIT bit, else any context. More than the largest general
     cache fails silently, as from 2.4.3 on.
     """
-    site: u32 = call_site()
-    if flags & gfp_wait:
-        enter_sleeping(b"kmalloc")
-    else:
-        enter()
-    address: u64 = kmalloc_inside(cython.cast(u64, size), flags, site)
-    leave()
-    return address
+    return kmalloc_call(cython.cast(u64, size), flags, call_site())
 
 
 def kfree(address: object) -> None:
@@ -82,10 +84,7 @@ def kfree(address: object) -> None:
     a: u64 = int_or_address_of(address)
     if a == 0:
         return
-    site: u32 = call_site()
-    enter()
-    refused: cython.int = kmem_cache_free_inside(cython.NULL, a, site)
-    leave()
+    refused: cython.int = kmem_cache_free_call(cython.NULL, a, call_site())
     if unlikely(refused != FREE_OK):
         slab_report.bad_free("kfree", a, refused, 0)
 
@@ -104,7 +103,7 @@ def kmem_cache_alloc(cachep: object, flags: cython.ulonglong) -> int:
     else:
         enter()
     address: u64 = 0
-    if likely(failslab_on[0] == 0) or should_failslab(c, flags, site) == 0:
+    if likely(view.failslab_on[0] == 0) or should_failslab(c, flags, site) == 0:
         address = kmem_cache_alloc_inside(c, flags, site)
         if unlikely(trace_allocations):
             trace_event(EVENT_KMALLOC, address, c.objsize, flags, site)
@@ -119,9 +118,7 @@ def kmem_cache_free(cachep: object, address: object) -> None:
     c: cython.pointer[kmem_cache] = cache_at(int_or_address_of(cachep))
     if unlikely(c == cython.NULL):
         c = checked_cache(int_or_address_of(cachep), "kmem_cache_free")
-    enter()
-    refused: cython.int = kmem_cache_free_inside(c, a, site)
-    leave()
+    refused: cython.int = kmem_cache_free_call(c, a, site)
     if unlikely(refused != FREE_OK):
         slab_report.bad_free("kmem_cache_free", a, refused, c.index)
 
@@ -131,7 +128,7 @@ def ksize(address: object) -> int:
     a: u64 = int_or_address_of(address)
     if a == 0:
         return 0
-    s: cython.pointer[slab] = slab_of(a)
+    s: cython.pointer[slab] = slab_of(cython.address(view), a)
     if s == cython.NULL:
         slab_report.bad_free("ksize", a, FREE_NOT_SLAB, 0)
         return 0
@@ -153,20 +150,19 @@ def checked_cache(address, what):
 
 def attach() -> None:
     """Take copies of what every call looks at; in the monitor, before it forks."""
-    global low_start, low_end, pages, truth_words, dma_bit, arrays_cpu, failslab_on
-    low_start = segment_cy.direct_start
-    low_end = segment_cy.direct_end
-    pages = page_cy.mem_map
-    truth_words = slab_list_cy.truths
-    dma_bit = gfp_dma
-    arrays_cpu = cython.NULL
-    failslab_on = cython.address(never_fail)
+    view.low_start = segment_cy.direct_start
+    view.low_end = segment_cy.direct_end
+    view.pages = page_cy.mem_map
+    view.truths = slab_list_cy.truths
+    view.cpu = cython.NULL
+    view.failslab_on = cython.address(never_fail)
+    view.dma_bit = gfp_dma
+    view.wait_bit = gfp_wait
 
 
 def find_arrays():
-    global my_arrays, arrays_cpu
-    arrays_cpu = this_cpu
-    my_arrays = cpu_array(slab_list_cy.caches, this_cpu.number)
+    view.cpu = this_cpu
+    view.arrays = cpu_array(slab_list_cy.caches, this_cpu.number)
 
 
 def set_size_caches() -> None:
@@ -189,11 +185,11 @@ def general_cache(size, dma):
 
 
 def kmalloc_slowpath(size, gfp, site):
-    """Do what kmalloc_inside does, all of it."""
+    """Do what kmalloc_call does between enter and leave, all of it."""
     c: cython.pointer[kmem_cache] = general_cache(size, gfp & gfp_dma != 0)
     if c == cython.NULL:
         return 0
-    if failslab_on[0] != 0 and should_failslab(c, gfp, site) != 0:
+    if view.failslab_on[0] != 0 and should_failslab(c, gfp, site) != 0:
         return 0
     address: u64 = kmem_cache_alloc_inside(c, gfp, site)
     if trace_allocations:
@@ -202,10 +198,49 @@ def kmalloc_slowpath(size, gfp, site):
 
 
 def kmem_cache_alloc_inside(c, gfp, site):
-    address: u64 = pop_object(c.index, site)
+    address: u64 = pop_object(cython.address(view), this_cpu, c.index, site)
     if likely(address != 0):
         return address
     return alloc_slowpath(c, gfp, site)
+
+
+def kmem_cache_free_inside(c, address, site):
+    s: cython.pointer[slab] = slab_of(cython.address(view), address)
+    if unlikely(s == cython.NULL):
+        return FREE_NOT_SLAB
+    phys: u64 = address - view.low_start
+    offset: u64 = phys - s.s_mem
+    nr: u64 = offset * s.reciprocal >> RECIPROCAL_SHIFT
+    if unlikely(nr * s.objsize != offset):
+        return FREE_INTERIOR
+    # Behind the last object the words are zero, up to the slab's last byte.
+    truth: u64 = s.truth + nr
+    was: u64 = truths[truth]
+    if unlikely(was & OBJECT_KIND != OBJECT_ALLOC):
+        return why_refused(s, was, nr)
+    if unlikely(c != cython.NULL and c.index != s.cache):
+        return FREE_WRONG_CACHE
+    if unlikely(trace_allocations):
+        trace_event(EVENT_KFREE, address, s.objsize, 0, site)
+    return free_object(s, phys, truth, was, site)
+
+
+def free_call_slowpath(c, address, site):
+    enter()
+    refused: cython.int = kmem_cache_free_inside(c, address, site)
+    leave()
+    return refused
+
+
+def free_call_pending(truth, was):
+    """Pass the preemption point with an object claimed; on an exception, give it back."""
+    kill_point(KILL_SLAB_CLAIMED)
+    try:
+        slow_path()
+    except BaseException:
+        view.truths[truth] = was
+        raise
+    return 0
 
 
 def why_refused(s, t, nr):
@@ -220,7 +255,7 @@ def free_slowpath(s, truth, site):
     c: cython.pointer[kmem_cache] = caches + s.cache
     from_: u32
     flags: u64 = raw_spin_lock_irqsave(cython.address(c.lock), site)
-    ac: cython.pointer[array_cache] = my_array(c.index)
+    ac: cython.pointer[array_cache] = my_array(cython.address(view), this_cpu, c.index)
     if ac.limit == 0:
         give_object(c, truth)
     else:
@@ -263,10 +298,11 @@ def alloc_slowpath(c, gfp, site):
 
 def refill(c, site):
     """Fill this CPU's array up to its batchcount and pop one object; 0: no slab has any."""
-    ac: cython.pointer[array_cache] = my_array(c.index)
+    ac: cython.pointer[array_cache] = my_array(cython.address(view), this_cpu, c.index)
     n: u32 = ac.batchcount
     i: u32
-    while ac.avail != 0 and truths[ac.entry[ac.avail - 1]] & OBJECT_HOLDER != cached_here():
+    here: u64 = cached_by(this_cpu)
+    while ac.avail != 0 and truths[ac.entry[ac.avail - 1]] & OBJECT_HOLDER != here:
         ac.avail -= 1
         c.repaired += 1
     if ac.avail == 0 and ac.limit == 0:
@@ -274,7 +310,7 @@ def refill(c, site):
     while ac.avail == 0 or n < ac.batchcount:
         if n == 0 or c.firstnotfull == cython.NULL:
             break
-        i = take_object(c, cached_here())
+        i = take_object(c, here)
         kill_point(KILL_SLAB_REFILL)
         if i != BUFCTL_END:
             ac.entry[ac.avail] = i
@@ -300,5 +336,5 @@ def take_one(c, site):
         i = take_object(c, object_owner(site))
         if i != BUFCTL_END:
             s = truth_slab(i)
-            return low_start + s.s_mem + cython.cast(u64, i - s.truth) * c.objsize
+            return view.low_start + s.s_mem + cython.cast(u64, i - s.truth) * c.objsize
     return 0

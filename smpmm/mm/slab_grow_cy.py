@@ -48,7 +48,12 @@ from cython.cimports.smpmm.mm.page_cy import (
     page_to_pfn,
     pfn_to_page,
 )
-from cython.cimports.smpmm.mm.slab_cy import free_object, kmem_cache_alloc_inside, slab_of
+from cython.cimports.smpmm.mm.slab_cy import (
+    free_object,
+    kmem_cache_alloc_inside,
+    slab_of,
+    view,
+)
 from cython.cimports.smpmm.mm.slab_list_cy import (
     BUFCTL_END,
     CFLGS_OFF_SLAB,
@@ -184,7 +189,7 @@ def alloc_management(c, p, gfp):
 
 def truth_of(address):
     """Return the truth word of an object that is known to be one."""
-    s: cython.pointer[slab] = slab_of(address)
+    s: cython.pointer[slab] = slab_of(cython.address(view), address)
     return truths + s.truth + (address - direct_start - s.s_mem) // caches[s.cache].objsize
 
 
@@ -194,7 +199,7 @@ def set_kernel_object(address, what):
 
 
 def free_kernel_object(address, what, site):
-    s: cython.pointer[slab] = slab_of(address)
+    s: cython.pointer[slab] = slab_of(cython.address(view), address)
     if s == cython.NULL:
         return
     c: cython.pointer[kmem_cache] = caches + s.cache

@@ -48,6 +48,7 @@ from cython.cimports.smpmm.mm.slab_list_cy import (
     OBJECT_ALLOC,
     OBJECT_CACHED,
     OBJECT_CPU_SHIFT,
+    OBJECT_FREEING,
     OBJECT_HOLDER,
     OBJECT_KERNEL,
     OBJECT_KIND,
@@ -121,13 +122,14 @@ def recover_slab(pfn, cpu, slot):
                 rebuild_cache(c)
         else:
             recover_objects(c, s, OBJECT_CACHED | cpu << OBJECT_CPU_SHIFT)
+            recover_objects(c, s, OBJECT_FREEING | (slot + 1) << OBJECT_CPU_SHIFT)
     raw_spin_unlock_irqrestore(cython.address(c.lock), flags)
     if dying:
         release_slab(c, s)
 
 
 def recover_objects(c, s, holder):
-    """Give back the objects of a slab that a CPU's array has; the lock is held."""
+    """Give back the objects of a slab whose truth names a holder; the lock is held."""
     nr: u32
     first: u32 = s.truth
     num: u32 = c.num

@@ -32,6 +32,8 @@ def holder_text(info: dict) -> str:
         return "free in its slab"
     if kind == "cached":
         return f"free, in the array of CPU {info['cpu']}"
+    if kind == "freeing":
+        return f"being freed by {percpu_cy.slot_info(info['slot'])['name']}"
     if kind in ("allocated", "kernel"):
         who = percpu_cy.slot_info(info["slot"])["name"] if info["slot"] >= 0 else "boot"
         whose = f"pid {info['pid']}" if kind == "allocated" else "the slab allocator itself"

@@ -20,7 +20,7 @@ from cython.cimports.smpmm.mm.page_cy import (
     nr_pages,
     truth_kind,
 )
-from cython.cimports.smpmm.mm.slab_cy import slab_of
+from cython.cimports.smpmm.mm.slab_cy import slab_of, view
 from cython.cimports.smpmm.mm.slab_list_cy import (
     CACHE_LIVE,
     CFLGS_OFF_SLAB,
@@ -28,6 +28,7 @@ from cython.cimports.smpmm.mm.slab_list_cy import (
     OBJECT_ALLOC,
     OBJECT_CACHED,
     OBJECT_CPU_SHIFT,
+    OBJECT_FREEING,
     OBJECT_KERNEL,
     OBJECT_KIND,
     OBJECT_PID_SHIFT,
@@ -44,7 +45,7 @@ from cython.cimports.smpmm.mm.slab_list_cy import (
     truths,
 )
 
-KINDS = ("none", "free", "cached", "allocated", "kernel")
+KINDS = ("none", "free", "cached", "allocated", "kernel", "freeing")
 
 
 def attach(config: object = None) -> None:
@@ -64,9 +65,11 @@ def recover_cache(lock):
 def describe_truth(index):
     t: u64 = truths[index]
     kind: u64 = t & OBJECT_KIND
-    found = {"kind": KINDS[kind] if kind < 5 else f"{kind}?", "word": t, "index": index}
+    found = {"kind": KINDS[kind] if kind < 6 else f"{kind}?", "word": t, "index": index}
     if kind == OBJECT_CACHED:
         found["cpu"] = (t >> OBJECT_CPU_SHIFT) & 0xFF
+    elif kind == OBJECT_FREEING:
+        found["slot"] = int((t >> OBJECT_CPU_SHIFT) & 0xFF) - 1
     elif kind == OBJECT_ALLOC or kind == OBJECT_KERNEL:
         found["slot"] = int((t >> OBJECT_CPU_SHIFT) & 0xFF) - 1
         found["site"] = (t >> OBJECT_SITE_SHIFT) & 0xFFFF
@@ -89,7 +92,7 @@ def direct_pfn(address: object) -> int:
 
 def object_info(address: cython.ulonglong) -> dict:
     """Return what the truth says of the object around an address; empty: there is no slab."""
-    s: cython.pointer[slab] = slab_of(address)
+    s: cython.pointer[slab] = slab_of(cython.address(view), address)
     if s == cython.NULL:
         return {}
     c: cython.pointer[kmem_cache] = caches + s.cache

@@ -232,12 +232,12 @@ def read(address: int) -> dict[str, Any]:
 
 def pairs(address: int) -> dict[str, Any]:
     """Allocate and free in a compiled loop."""
-    from smpmm.mm import bench_cy
+    from smpmm_tools import bench_cy
 
     control = Control.at(address)
     counts: Counter[str] = Counter()
     while not control.stop:
-        bench_cy.kmalloc_pairs(1000, 256, GFP_ATOMIC)
+        bench_cy.kmalloc_loop(1000, 256, GFP_ATOMIC)
         counts["pairs"] += 1000
     return {"counts": dict(counts), "errors": []}
 

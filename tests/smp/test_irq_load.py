@@ -15,11 +15,11 @@ PAIRS = 50_000  # kmalloc and kfree in a compiled loop, between two marked round
 def calls(tag: int, pairs: int, rounds: int) -> int:
     """Make kernel calls; return how many objects were not what they were left as. A task."""
     from smpmm.kernel import GFP_ATOMIC, kfree, kmalloc, peek, poke
-    from smpmm.mm import bench_cy
+    from smpmm_tools import bench_cy
 
     damaged = 0
     for _ in range(rounds):
-        bench_cy.kmalloc_pairs(pairs, 256, GFP_ATOMIC)
+        bench_cy.kmalloc_loop(pairs, 256, GFP_ATOMIC)
         for i in range(200):
             mark = bytes((tag + i % 8,)) * 32
             taken = [kmalloc(256, GFP_ATOMIC) for _ in range(3)]

@@ -114,6 +114,13 @@ def test_a_truth_word_with_a_wrong_place_is_named(index) -> None:
     broken("A free object's truth names its place")
 
 
+def test_an_object_that_nobody_alive_brings_home_is_named(index) -> None:
+    slab = some_slab(index, inuse=0)
+    at = slab_state_cy.native("truth", slab["truth"])
+    poke64(at, ctypes.c_uint64.from_address(at).value & ~0xFFFF | 40 << 8 | 5)
+    broken("An object on its way into an array has a live process that brings it")
+
+
 def test_a_truth_word_of_a_cpu_that_is_not_there_is_named(index) -> None:
     slab = some_slab(index, inuse=0)
     at = slab_state_cy.native("truth", slab["truth"])

@@ -1,10 +1,9 @@
 """Spinlocks. C functions here are called inside a kernel call (between enter and leave)."""
 
 from cpus.atomic cimport (
-    atomic32_cmpxchg, atomic32_store_release, atomic32_xchg, atomic64_store_release,
+    atomic32_cmpxchg, atomic32_load_relaxed, atomic32_store_release, atomic64_store_release,
     clock_ticks, likely, u8, u16, u32, u64, unlikely,
 )
-from cpus.kill_cy cimport KILL_LOCK_RELEASING, kill_point
 from cpus.lockstat_cy cimport (
     CLASS_RW, CLASS_SLEEPING, CLASS_SPIN, NR_CLASSES, NR_RECOVERIES, RECOVER_CACHE,
     RECOVER_IRQ, RECOVER_NOTHING, RECOVER_OTHER, RECOVER_RUNQUEUE,
@@ -91,10 +90,12 @@ cdef inline void raw_spin_unlock(spinlock *lock) noexcept:
     if unlikely(lock.acquired != 0):
         hold_time_stat(lock.class_, SIDE_WRITE, lock.acquired)
     forget_held(<u64>lock)
-    if unlikely(lock.word & WAITERS):
-        kill_point(KILL_LOCK_RELEASING)
-    if unlikely(atomic32_xchg(&lock.word, 0) & WAITERS):
-        wake_waiter(lock)
+    # Who sets WAITERS between the load and the store finds the word changed when it goes to
+    # sleep on it, or else its time-out ends the sleep: cheaper than an exchange each time.
+    if likely(atomic32_load_relaxed(&lock.word) == this_owner):
+        atomic32_store_release(&lock.word, 0)
+    else:
+        release_slowpath(lock)
     this_cpu.preempt_count -= 1
 
 cdef inline u64 raw_spin_lock_irqsave(spinlock *lock, u32 site) noexcept:
@@ -120,7 +121,7 @@ cdef u64 *lock_pairs           # [NR_CLASSES][NR_CLASSES / 64]
 cdef void note_pairs(u16 class_) noexcept
 cdef int spin_lock_slowpath(spinlock *lock, u32 site) noexcept
 cdef u32 spin_for(spinlock *lock, lock_wait *w) noexcept
-cdef void wake_waiter(spinlock *lock) noexcept
+cdef void release_slowpath(spinlock *lock) noexcept
 cdef bint take_dead(spinlock *lock, u32 word, u32 site) noexcept
 cdef void take_over(spinlock *lock, u32 word) noexcept
 cdef void wait_counted(spinlock *lock, lock_wait *w) noexcept

@@ -20,6 +20,7 @@ from cython.cimports.cpus.atomic import (
     atomic32_cmpxchg,
     atomic32_load,
     atomic32_store_release,
+    atomic32_xchg,
     atomic64_fetch_or,
     atomic64_load,
     atomic64_store,
@@ -29,7 +30,7 @@ from cython.cimports.cpus.atomic import (
     futex_wake,
 )
 from cython.cimports.cpus.deadlock_cy import closes_cycle, note_own_cycle
-from cython.cimports.cpus.kill_cy import KILL_LOCK_TAKEN, kill_point
+from cython.cimports.cpus.kill_cy import KILL_LOCK_RELEASING, KILL_LOCK_TAKEN, kill_point
 from cython.cimports.cpus.lockstat_cy import (
     NR_CLASSES,
     SIDE_WRITE,
@@ -183,9 +184,12 @@ def take_dead(lock, word, site):
     return True
 
 
-def wake_waiter(lock):
-    """Wake one that is parked on a lock that has just been released."""
-    futex_wake(cython.address(lock.word), 1)
+def release_slowpath(lock):
+    """Give the word back when it is not this process's alone, and wake one that is parked."""
+    if lock.word & WAITERS:
+        kill_point(KILL_LOCK_RELEASING)
+    if atomic32_xchg(cython.address(lock.word), 0) & WAITERS:
+        futex_wake(cython.address(lock.word), 1)
 
 
 def spin_lock_slowpath(lock, site):

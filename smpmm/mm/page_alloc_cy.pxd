@@ -15,9 +15,11 @@ cdef u64 gfp_dma
 cdef u64 gfp_highmem
 cdef u64 atomic_divisor       # atomic requests leave pages_min / this
 
-# Fault injection (fail_page_alloc): non-zero fails the request. NULL = off. Any context.
+# Fault injection (fail_page_alloc): non-zero fails the request. Any context.
 ctypedef int (*fail_page_alloc_hook)(u64 gfp, u64 order, u32 site) noexcept
 cdef fail_page_alloc_hook should_fail_alloc_page
+cdef u64 *fail_page_alloc_on  # what it points to is 0: nobody is asked
+cdef u64 never_fail
 
 # A block of 2**order pages that is physically contiguous and naturally aligned, or NULL
 # without an exception. With the WAIT bit in `gfp` it may leave the call, sleep and come

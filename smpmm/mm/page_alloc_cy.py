@@ -80,7 +80,8 @@ def regions(config: object) -> dict:
 
 def attach(config: object) -> None:
     """Find mem_map and the zones, set the address windows; the monitor, before it forks."""
-    global vm, layout
+    global vm, layout, fail_page_alloc_on
+    fail_page_alloc_on = cython.address(never_fail)
     profile = memmap.memory_profile(config)
     memory = memmap.memory_map_of(config)
     segment_module.set_windows(
@@ -138,7 +139,7 @@ def alloc_pages(gfp, order, site):
     owner: u64
     if order >= zone_cy.nr_orders:
         return cython.NULL
-    if unlikely(should_fail_alloc_page != cython.NULL):
+    if unlikely(fail_page_alloc_on[0] != 0):
         if should_fail_alloc_page(gfp, order, site):
             return cython.NULL
     owner = owner_bits(site)

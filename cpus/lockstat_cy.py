@@ -22,7 +22,7 @@ from cython.cimports.cpus.atomic import (
 )
 from cython.cimports.cpus.event_cy import EVENT_CONTENTION, trace_event
 from cython.cimports.cpus.kill_cy import KILL_CLASS_CLAIMED, kill_point
-from cython.cimports.cpus.percpu_cy import owner_dead, this_cpu, this_owner
+from cython.cimports.cpus.percpu_cy import cpu_areas, owner_dead, this_cpu, this_owner
 from cython.cimports.cpus.segment_cy import ticks_to_ns
 from cython.cimports.libc.string import memset, strcmp, strncpy
 
@@ -41,6 +41,7 @@ def regions(config: object = None) -> dict:
 def attach(config: object = None) -> None:
     """Find this module's regions in the attached segment."""
     global lock_classes, lock_stats, contention_points, stat_level
+    cpu: u64
     lock_classes = cython.cast(
         cython.pointer[lock_class], segment_cy.region_at(b"lock_classes")
     )
@@ -49,6 +50,8 @@ def attach(config: object = None) -> None:
         cython.pointer[contention_point], segment_cy.region_at(b"contention_points")
     )
     stat_level = cython.cast(cython.pointer[u64], segment_cy.region_at(b"lock_globals"))
+    for cpu in range(segment_cy.header.nr_cpus):
+        cpu_areas[cpu].lock_stats = cython.cast(u64, lock_stats + cpu * NR_CLASSES)
     lock_class_named(b"(all others)", CLASS_SPIN, RECOVER_NOTHING)
 
 

@@ -82,7 +82,7 @@ cdef public struct cpu_area:
     u64 requested_ns      # machine_ns() of the oldest unserved request; the nudge reads it
     u64 nr_messages       # waiting in the CPU's control pipe
     u64 nr_queued         # tasks on its run queue
-    u64 pad0
+    u64 lock_stats        # native address of this CPU's lock_stat[NR_CLASSES]; constant
     # only the process that is this CPU (`runner`), inside a call
     u64 irqs_off
     u64 preempt_count
@@ -127,8 +127,9 @@ cdef inline void enter_quietly() noexcept:
 # The same at the head of a call that may sleep: raises SleepingInAtomic (on_bug='raise') when
 # the context forbids it; `what` is the callee's name for the report.
 cdef inline int enter_sleeping(const char *what) except -1:
-    enter()
-    if unlikely((this_cpu.preempt_count | this_cpu.irqs_off) != 0):
+    cdef cpu_area *cpu = this_cpu
+    enter_as(cpu, this_process)
+    if unlikely((cpu.preempt_count | cpu.irqs_off) != 0):
         return sleeping_breach(what)
     return 0
 
@@ -149,16 +150,18 @@ cdef int come_back() except -1
 
 # Inside a call; irq_restore passes a safe point.
 cdef inline u64 irq_save() noexcept:
-    cdef u64 flags = this_cpu.irqs_off
-    this_cpu.irqs_off = 1
+    cdef cpu_area *cpu = this_cpu
+    cdef u64 flags = cpu.irqs_off
+    cpu.irqs_off = 1
     return flags
 
 cdef inline void irq_restore(u64 flags) noexcept:
-    atomic64_store_release(&this_cpu.irqs_off, flags)
+    cdef cpu_area *cpu = this_cpu
+    atomic64_store_release(&cpu.irqs_off, flags)
     # From here on a handler that waited may have the CPU, and have set the word again: whoever
     # is counted, stand still.
     if flags == 0 and unlikely(
-        ((atomic64_load(&this_cpu.pending) ^ pending_ignored) & PENDING_HANDLERS) != 0
+        ((atomic64_load(&cpu.pending) ^ pending_ignored) & PENDING_HANDLERS) != 0
     ):
         stand_still()
 

@@ -94,7 +94,7 @@ def read_acquire(lock, site):
 
 def enter_readers(lock, site):
     """Note and count this process as a reader; false when a writer has the word."""
-    note_held(cython.cast(u64, lock), site, WAIT_READ, 0)
+    note_held(this_process, cython.cast(u64, lock), site, WAIT_READ, 0)
     kill_point(KILL_READ_NOTED)
     atomic32_fetch_add(cython.address(lock.nr_readers), 1)  # pairs with take_word
     return atomic32_load(cython.address(lock.word)) == 0
@@ -110,7 +110,7 @@ def leave_readers(lock):
 
 
 def read_release(lock):
-    taken: u64 = forget_held(cython.cast(u64, lock))
+    taken: u64 = forget_held(this_process, cython.cast(u64, lock))
     if unlikely(taken != 0):
         hold_time_stat(lock.class_, SIDE_READ, taken)
     leave_readers(lock)
@@ -154,13 +154,13 @@ def write_acquired(lock, site):
     """Count the acquisition; called by the new owner."""
     lock.site = site
     count_side(lock, SIDE_WRITE, cython.address(lock.acquired))
-    note_held(cython.cast(u64, lock), site, WAIT_WRITE, lock.acquired)
+    note_held(this_process, cython.cast(u64, lock), site, WAIT_WRITE, lock.acquired)
 
 
 def write_release(lock):
     if unlikely(lock.acquired != 0):
         hold_time_stat(lock.class_, SIDE_WRITE, lock.acquired)
-    forget_held(cython.cast(u64, lock))
+    forget_held(this_process, cython.cast(u64, lock))
     give_word_back(lock)
     this_cpu.preempt_count -= 1
 
@@ -210,7 +210,7 @@ def read_slowpath(lock, site):
     """Wait until no writer has the lock. Returns 0 as a reader, or -1 without."""
     w: lock_wait
     writer_site: u32 = lock.site
-    forget_held(cython.cast(u64, lock))
+    forget_held(this_process, cython.cast(u64, lock))
     leave_readers(lock)
     if atomic32_load(cython.address(lock.word)) & ~cython.cast(u32, WAITERS) == this_owner:
         note_own_cycle(cython.cast(u64, lock))
@@ -223,7 +223,7 @@ def read_slowpath(lock, site):
             return -1
         if enter_readers(lock, site):
             break
-        forget_held(cython.cast(u64, lock))
+        forget_held(this_process, cython.cast(u64, lock))
         leave_readers(lock)
     end_wait()
     wait_time_stat(

@@ -8,11 +8,12 @@ from cpus.lockstat_cy cimport (
     CLASS_RW, CLASS_SLEEPING, CLASS_SPIN, NR_CLASSES, NR_RECOVERIES, RECOVER_CACHE,
     RECOVER_IRQ, RECOVER_NOTHING, RECOVER_OTHER, RECOVER_RUNQUEUE,
     RECOVER_WAIT_QUEUE, RECOVER_ZONE, SIDE_WRITE, STAT_EXACT, STAT_OFF, hold_time_stat,
-    lock_acquired_stat, lock_class_named, lock_held_stat, lock_side, lock_stats,
+    lock_acquired_stat, lock_class_named, lock_held_stat, lock_side, lock_stat,
     lock_waited_stat, stat_level,
 )
 from cpus.percpu_cy cimport (
-    HELD_LOCKS, held_lock, irq_restore, irq_save, this_cpu, this_owner, this_process,
+    HELD_LOCKS, cpu_area, held_lock, irq_restore, irq_save, process_slot, this_cpu, this_owner,
+    this_process,
 )
 from cpus.waiting_cy cimport WAIT_SPIN, WAITERS, lock_wait
 
@@ -31,54 +32,63 @@ cdef public struct spinlock:      # 24 bytes; also spinlock_t in a driver's stru
 cdef void spinlock_init(spinlock *lock, u16 class_) noexcept
 
 # The list of held locks: an entry is whole before `nr_held` names it, and moves towards the
-# oldest only. `taken` as in held_lock; forget_held returns that of the entry.
-cdef inline void note_held(u64 lock, u32 site, u32 flags, u64 taken) noexcept:
-    cdef u32 n = this_process.nr_held
+# oldest only. `taken` as in held_lock; forget_held returns that of the entry. `me` is
+# this_process.
+cdef inline void note_held(
+    process_slot *me, u64 lock, u32 site, u32 flags, u64 taken
+) noexcept:
+    cdef u32 n = me.nr_held
     cdef held_lock *entry
     if likely(n < HELD_LOCKS):
-        entry = &this_process.held[n]
+        entry = &me.held[n]
         entry.site = site
         entry.flags = flags
         entry.taken = taken
         atomic64_store_release(&entry.lock, lock)
-    atomic32_store_release(&this_process.nr_held, n + 1)
+    atomic32_store_release(&me.nr_held, n + 1)
 
-cdef inline u64 forget_held(u64 lock) noexcept:
-    cdef u32 n = this_process.nr_held
-    if likely(n != 0 and n <= HELD_LOCKS and this_process.held[n - 1].lock == lock):
-        atomic32_store_release(&this_process.nr_held, n - 1)
-        return this_process.held[n - 1].taken
+cdef inline u64 forget_held(process_slot *me, u64 lock) noexcept:
+    cdef u32 n = me.nr_held
+    if likely(n != 0 and n <= HELD_LOCKS and me.held[n - 1].lock == lock):
+        atomic32_store_release(&me.nr_held, n - 1)
+        return me.held[n - 1].taken
     return forget_deeper(lock)
 
 # Count an acquisition; by the new owner.
-cdef inline void spin_acquired(spinlock *lock, u32 site) noexcept:
+cdef inline void spin_acquired(
+    spinlock *lock, u32 site, cpu_area *cpu, process_slot *me
+) noexcept:
     cdef u64 level = stat_level[0]
     cdef u64 acquired = 0
-    cdef u64 cpu
+    cdef u32 number = <u32>cpu.number + 1
+    cdef u32 last = lock.last_cpu
     cdef lock_side *stat
+    cdef u64 nr
     lock.site = site
     if likely(level != STAT_OFF):
-        cpu = this_cpu.number
-        stat = &lock_stats[cpu * NR_CLASSES + lock.class_].sides[SIDE_WRITE]
-        stat.acquisitions += 1
-        if unlikely(lock.last_cpu != cpu + 1):
-            stat.acq_bounces += lock.last_cpu != 0
-            lock.last_cpu = <u32>cpu + 1
-        if unlikely(stat.acquisitions & 15 == 0 or level == STAT_EXACT):
+        stat = &(<lock_stat *>cpu.lock_stats)[lock.class_].sides[SIDE_WRITE]
+        nr = stat.acquisitions + 1
+        stat.acquisitions = nr
+        if unlikely(last != number):
+            stat.acq_bounces += last != 0
+            lock.last_cpu = number
+        if unlikely(nr & 15 == 0 or level == STAT_EXACT):
             acquired = clock_ticks()
     lock.acquired = acquired
-    note_held(<u64>lock, site, WAIT_SPIN, acquired)
+    note_held(me, <u64>lock, site, WAIT_SPIN, acquired)
 
 # Returns 0, or -1 without the lock: this process holds it already, or the wait closes a cycle.
 cdef inline int spin_acquire(spinlock *lock, u32 site) noexcept:
-    if unlikely(this_process.nr_held != 0):
+    cdef cpu_area *cpu = this_cpu
+    cdef process_slot *me = this_process
+    if unlikely(me.nr_held != 0):
         note_pairs(lock.class_)
-    this_cpu.preempt_count += 1
+    cpu.preempt_count += 1
     if unlikely(atomic32_cmpxchg(&lock.word, 0, this_owner) != 0):
         if spin_lock_slowpath(lock, site) < 0:
-            this_cpu.preempt_count -= 1
+            cpu.preempt_count -= 1
             return -1
-    spin_acquired(lock, site)
+    spin_acquired(lock, site, cpu, me)
     return 0
 
 # For the kernel's own locks: always with interrupts off or bottom halves accounted for by the
@@ -87,16 +97,17 @@ cdef void raw_spin_lock(spinlock *lock, u32 site) noexcept
 cdef bint raw_spin_trylock(spinlock *lock, u32 site) noexcept
 
 cdef inline void raw_spin_unlock(spinlock *lock) noexcept:
+    cdef cpu_area *cpu = this_cpu
     if unlikely(lock.acquired != 0):
         hold_time_stat(lock.class_, SIDE_WRITE, lock.acquired)
-    forget_held(<u64>lock)
+    forget_held(this_process, <u64>lock)
     # Who sets WAITERS between the load and the store finds the word changed when it goes to
     # sleep on it, or else its time-out ends the sleep: cheaper than an exchange each time.
     if likely(atomic32_load_relaxed(&lock.word) == this_owner):
         atomic32_store_release(&lock.word, 0)
     else:
         release_slowpath(lock)
-    this_cpu.preempt_count -= 1
+    cpu.preempt_count -= 1
 
 cdef inline u64 raw_spin_lock_irqsave(spinlock *lock, u32 site) noexcept:
     cdef u64 flags = irq_save()

@@ -170,7 +170,7 @@ def raw_spin_trylock(lock, site):
     if word != 0:
         return owner_dead(word) and take_dead(lock, word, site)
     this_cpu.preempt_count += 1
-    spin_acquired(lock, site)
+    spin_acquired(lock, site, this_cpu, this_process)
     return True
 
 
@@ -180,7 +180,7 @@ def take_dead(lock, word, site):
         return False
     this_cpu.preempt_count += 1
     take_over(lock, word)
-    spin_acquired(lock, site)
+    spin_acquired(lock, site, this_cpu, this_process)
     return True
 
 

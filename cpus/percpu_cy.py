@@ -87,6 +87,10 @@ def attach(config: object = None) -> None:
 def become(slot: int, pid: int) -> None:
     """Be the process of `slot`; for a CPU's own process, be that CPU too."""
     global this_process, this_slot, this_cpu, pending_ignored, this_owner
+    if process_slots[slot].cpu >= segment_cy.header.nr_cpus:
+        raise ValueError(
+            f"CPU {process_slots[slot].cpu} of a machine of {segment_cy.header.nr_cpus}"
+        )
     this_process = cython.address(process_slots[slot])
     this_process.pid = pid
     this_slot = slot + 1

@@ -5,8 +5,8 @@ C functions here are called inside a kernel call. With an exception set the call
 """
 
 from cpus.atomic cimport (
-    atomic64_cmpxchg, atomic64_load, atomic64_store_relaxed, compiler_barrier, likely, u16, u32,
-    u64, unlikely,
+    atomic64_cmpxchg, atomic64_load, atomic64_store_relaxed, compiler_barrier, likely, u16,
+    u32, u64, unlikely,
 )
 from cpus.event_cy cimport trace_allocations
 from cpus.percpu_cy cimport (

@@ -29,7 +29,7 @@ cdef enum:
     OBJECT_CACHED = 2            # free in the array of a CPU, bits 8-15; address as above
     OBJECT_ALLOC = 3             # process slot + 1 (8-15), call site (16-31), pid (32-63)
     OBJECT_KERNEL = 4            # the slab allocator's own; what for stands in the pid's place
-    OBJECT_FREEING = 5           # a process, slot + 1 (8-15), is about to cache it; address above
+    OBJECT_FREEING = 5           # process slot + 1 (8-15), which caches it; address as above
     OBJECT_KIND = 0xf
     OBJECT_HOLDER = 0xffff       # kind and CPU of a cached object together
     OBJECT_CPU_SHIFT = 8

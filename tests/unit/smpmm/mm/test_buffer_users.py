@@ -73,6 +73,7 @@ def disk(tmp_path):
         page_alloc_cy,
         disk_cy,
         buffer_cy,
+        cpus=2,
         ram_bytes=8 * MIB,
         disk=str(path),
     )

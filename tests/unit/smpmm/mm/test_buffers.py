@@ -52,6 +52,7 @@ def disk(tmp_path):
         disk_cy,
         buffer_cy,
         ram_bytes=8 * MIB,
+        cpus=2,
         disk=str(path),
     )
     yield path

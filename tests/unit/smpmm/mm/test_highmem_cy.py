@@ -20,7 +20,7 @@ GFP_ATOMIC, GFP_HIGHUSER = GFP_2_4_0["GFP_ATOMIC"], GFP_2_4_0["GFP_HIGHUSER"]
 def machine():
     zones = {"DMA": 8 * MIB, "Normal": 0, "HighMem": 8 * MIB}
     return small_machine(
-        spinlock_cy, page_alloc_cy, highmem_cy, ram_bytes=16 * MIB, zones=zones
+        spinlock_cy, page_alloc_cy, highmem_cy, cpus=2, ram_bytes=16 * MIB, zones=zones
     )
 
 

@@ -19,8 +19,8 @@ import weakref
 from collections.abc import Callable
 from typing import Any
 
-from dill import Pickler, Unpickler
-from dill import _dill as dill_internals
+import dill._dill as dill_internals
+from dill._dill import Pickler, Unpickler
 
 PROTOCOL = 5
 # Of exactly these types the plain pickler, which is faster, makes what dill makes.

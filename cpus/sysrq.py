@@ -4,7 +4,6 @@ The monitor answers it, without a lock and without a CPU's help, from the segmen
 host's /proc. What it reads changes meanwhile: of a machine that stands still it is exact.
 """
 
-from pathlib import Path
 from typing import Any
 
 from cpus import callsite_cy, deaths, lockstat_cy, percpu_cy, relay, spinlock_cy, task_cy
@@ -19,12 +18,17 @@ def lock_name(lock: int) -> str:
 def host_state(pid: int) -> str:
     """Return how the host sees a process: its state, and what it sleeps in."""
     try:
-        stat = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-        sleeps_in = Path(f"/proc/{pid}/wchan").read_text().strip("0\n")
+        stat = host_text(pid, "stat").rpartition(")")[2].split()
+        sleeps_in = host_text(pid, "wchan").strip("0\n")
     except OSError:
         return "gone"
     used = f"{int(stat[11])}+{int(stat[12])} host ticks"
     return f"{stat[0]} {sleeps_in}, {used}" if sleeps_in else f"{stat[0]}, {used}"
+
+
+def host_text(pid: int, name: str) -> str:
+    with open(f"/proc/{pid}/{name}") as file:
+        return file.read()
 
 
 def process_lines(slot: int) -> list[str]:

@@ -11,7 +11,6 @@ import os
 import pickle
 import socket
 import sys
-import tempfile
 import traceback
 from types import ModuleType
 from typing import Any, Final
@@ -32,6 +31,7 @@ from cpus import (
     worker,
 )
 from cpus.errors import MachineError
+from smpmm import scratch
 from smpmm.config import RESERVED_BYTES, Config
 from smpmm.mm import window_cy
 
@@ -174,7 +174,7 @@ def run_directory() -> str:
     parent = os.environ.get("XDG_RUNTIME_DIR")
     if not parent or not os.access(parent, os.W_OK):
         parent = None
-    return tempfile.mkdtemp(prefix="smpmm-", dir=parent)
+    return scratch.make_directory("smpmm-", parent)
 
 
 def main(control_fd: int, user_pid: int) -> None:

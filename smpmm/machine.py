@@ -27,6 +27,7 @@ ANSWER_S = 5  # for a report from a CPU; then the segment is read from outside
 START = """import gc; gc.disable()
 import sys; sys.path[:] = {path!r}; sys.prefix, sys.exec_prefix = {prefix!r}
 from cpus import atfork; atfork.collect()
+from cpus import late; late.install()
 from smpmm.boot import main; main({fd}, {pid})"""
 HOME = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 

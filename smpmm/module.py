@@ -15,7 +15,6 @@ import sys
 import types
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
-from pathlib import Path
 from typing import Any
 
 from cpus import event_cy, kill_cy
@@ -24,7 +23,7 @@ from cpus.handle_cy import Handle
 from smpmm import frozen, leaks, module_table_cy, namespace, parameters, static, text_cy
 from smpmm.syscall import system_call
 
-DRIVERS = Path(__file__).parent / "drivers"
+DRIVERS = os.path.join(os.path.dirname(__file__), "drivers")
 STRUCT_MODULE_BYTES = 64  # what struct module takes at the start of the static data
 KERN_WARNING = 4
 KERN_INFO = 6
@@ -123,18 +122,24 @@ def find_source(name: str) -> tuple[str, str, str]:
 
     Runs on the user's side. ConfigError when there is none.
     """
-    path = Path(name)
-    if path.suffix != ".py" and os.sep not in name:
-        path = DRIVERS / f"{name}.py"
-    if not path.is_file():
-        bundled = ", ".join(sorted(p.stem for p in DRIVERS.glob("*.py") if is_driver(p)))
+    path = name
+    if not name.endswith(".py") and os.sep not in name:
+        path = os.path.join(DRIVERS, f"{name}.py")
+    if not os.path.isfile(path):
+        bundled = ", ".join(sorted(filter(is_driver, os.listdir(DRIVERS)))).replace(".py", "")
         raise ConfigError(f"insmod: {name}: no module by that name; bundled are {bundled}")
-    return path.stem, str(path.resolve()), path.read_text()
+    stem = os.path.splitext(os.path.basename(path))[0]
+    return stem, os.path.realpath(path), read_text(path)
 
 
-def is_driver(path: Path) -> bool:
-    """Return whether a file declares an init function."""
-    return "@module_init" in path.read_text()
+def is_driver(name: str) -> bool:
+    """Return whether a file of the bundled drivers declares an init function."""
+    return name.endswith(".py") and "@module_init" in read_text(os.path.join(DRIVERS, name))
+
+
+def read_text(path: str) -> str:
+    with open(path, encoding="utf-8") as file:
+        return file.read()
 
 
 @system_call("insmod")

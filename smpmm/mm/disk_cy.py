@@ -6,11 +6,12 @@ forked.
 """
 
 import os
-import tempfile
 
 import cython
 from cython.cimports.libc.errno import errno
 from cython.cimports.posix.unistd import pread, pwrite
+
+from smpmm import scratch
 
 BLOCK_BYTES = 4096
 DEFAULT_BYTES = 64 << 20
@@ -32,7 +33,7 @@ def init(config: object) -> None:
     global _file
     path: object = getattr(config, "disk", None)
     if path is None:
-        _file = tempfile.TemporaryFile(prefix="smpmm-disk-")
+        _file = scratch.make_file("smpmm-disk-")
         os.ftruncate(_file.fileno(), DEFAULT_BYTES)
     else:
         _file = open(path, "r+b")

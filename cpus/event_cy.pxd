@@ -19,7 +19,7 @@ cdef enum:
     EVENT_BUG = 3
     EVENT_IRQ_ENTRY = 4    # a: line
     EVENT_IRQ_EXIT = 5
-    EVENT_SWITCH = 6       # a: task left, b: task entered (pids)
+    EVENT_SWITCH = 6       # a: task left, b: task entered (pids, 0 = idle)
     EVENT_SOFTIRQ = 7      # a: vector
     EVENT_KMALLOC = 8      # a: address, b: bytes asked, c: gfp; only when asked for
     EVENT_KFREE = 9

@@ -12,6 +12,7 @@ cdef public struct runqueue:           # one per CPU
     u64 next_wake_ns      # machine_ns() of the earliest time-out of its tasks, 0 = none
 
 cdef runqueue *runqueues               # [NR_CPUS]
+cdef u64 last_pid                      # of the task that ran last on this CPU, 0 = idle
 
 # Leaves the call, switches to another task, comes back inside. Returns 0, or -1 with an
 # exception set, outside of the call, when the task was killed: call finish_wait_outside and
@@ -30,3 +31,4 @@ cdef void kick(cpu_area *cpu) noexcept
 cdef void rq_append(runqueue *rq, task_struct *task) noexcept
 cdef void rq_insert_first(runqueue *rq, task_struct *task) noexcept
 cdef void rq_link(runqueue *rq, task_struct *task) noexcept
+cdef void note_switch(u64 pid) noexcept

@@ -80,7 +80,8 @@ def regions(config: object) -> dict:
 
 def attach(config: object) -> None:
     """Find this module's region in the attached segment."""
-    global runqueues
+    global runqueues, last_pid
+    last_pid = 0
     at: cython.ulonglong = segment_module.region_address("runqueues")
     runqueues = cython.cast(cython.pointer[runqueue], at)
     register_recovery(RECOVER_RUNQUEUE, recover_runqueue)
@@ -213,11 +214,27 @@ def pick_next(not_after_ns: cython.ulonglong = 0) -> int:
         )
         atomic64_store(cython.address(this_cpu.current), cython.cast(u64, task))
         this_cpu.nr_switches += 1
-        trace_event(EVENT_SWITCH, 0, task.pid, 0, 0)
+        note_switch(task.pid)
     raw_spin_unlock_irqrestore(cython.address(rq.lock), flags)
     # Not through enter's slow path again: the task passes it at its own next call.
     leave()
     return cython.cast(cython.ulonglong, task)
+
+
+def note_switch(pid):
+    """Record that this CPU goes from the task that ran last to another; 0 is its idle task."""
+    global last_pid
+    if pid != last_pid:
+        trace_event(EVENT_SWITCH, last_pid, pid, 0, 0)
+        last_pid = pid
+
+
+def note_idle() -> None:
+    """Record that this CPU goes idle, unless it is; its scheduler, before it halts."""
+    if last_pid != 0:
+        enter_quietly()
+        note_switch(0)
+        leave()
 
 
 def preempt_current(always: bool = False) -> bool:

@@ -316,6 +316,7 @@ class Scheduler:
 
     def halt(self) -> None:
         """Wait on this CPU's semaphore until there is something to do."""
+        runqueue_cy.note_idle()
         if not percpu_cy.prepare_halt():
             if segment_cy.powered_off():
                 self.stopped = True

@@ -68,7 +68,15 @@ def test_since_when_a_lock_is_held_is_said_when_sections_are_timed():
     spinlock_cy.set_exact(True)
     with pytest.raises(errors.SleepingInAtomic, match="sleeping") as caught:
         sleep_under_locks()
-    assert len(re.findall(r", [\d.]+ us ago", caught.value.report)) == 2
+    assert len(re.findall(r", [\d.]+ us ago$", caught.value.report, re.M)) == 2
+
+
+def test_of_a_lock_whose_section_is_not_timed_the_report_says_so():
+    with pytest.raises(errors.SleepingInAtomic, match="sleeping") as caught:
+        sleep_under_locks()
+    held = [line for line in caught.value.report.splitlines() if line.startswith(" #")]
+    assert len(held) == 2
+    assert all(line.endswith(", since when is unknown: not timed") for line in held)
 
 
 def test_report_is_in_the_log_and_among_the_events():

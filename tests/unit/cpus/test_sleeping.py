@@ -2,7 +2,16 @@
 
 import pytest
 
-from cpus import exit_cy, runqueue_cy, rwsem_cy, semaphore_cy, task_calls_cy, task_cy, wait_cy
+from cpus import (
+    event_cy,
+    exit_cy,
+    runqueue_cy,
+    rwsem_cy,
+    semaphore_cy,
+    task_calls_cy,
+    task_cy,
+    wait_cy,
+)
 from cpus.errors import Deadlock
 from tests.unit.cpus.tasks import RAM, Tasks
 
@@ -40,6 +49,23 @@ def test_down_interruptible_ends_with_a_signal_and_leaves_the_queue(tasks):
     assert tasks.run() == [-EINTR]
     semaphore_cy.up(RAM)
     assert semaphore_cy.down_trylock(RAM) == 0
+
+
+def switches() -> list[tuple[int, int]]:
+    return [(e["a"], e["b"]) for e in event_cy.read_events(0) if e["type"] == "sched_switch"]
+
+
+def test_a_switch_is_recorded_with_the_task_that_leaves_and_the_one_that_comes(tasks):
+    for pid in (7, 8):
+        tasks.spawn(task_calls_cy.yield_, pid=pid)
+    tasks.run()
+    assert switches() == [(0, 7), (7, 8), (8, 7), (7, 8)]
+    runqueue_cy.note_idle()
+    runqueue_cy.note_idle()
+    assert switches()[-1] == (8, 0)
+    tasks.spawn(task_calls_cy.yield_, pid=9)  # it is its own successor: no switch
+    tasks.run()
+    assert switches()[5:] == [(0, 9)]
 
 
 def test_a_wait_that_closes_a_cycle_is_refused_with_both_tasks_named(tasks):

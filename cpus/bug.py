@@ -126,8 +126,10 @@ def interrupted_lines(slot: int) -> list[str]:
     The stack of a process that runs outside of the kernel is not known.
     """
     lines = []
+    seen = {slot + 1}  # two CPUs may have interrupted each other
     below = percpu_cy.slot_info(slot)["interrupted"]
-    while below:
+    while below and below not in seen:
+        seen.add(below)
         info = percpu_cy.slot_info(below - 1)
         held = held_lock_lines(below - 1)
         lines.append(f"interrupted: {info['name']} (pid {info['pid']}) on CPU {info['cpu']}")

@@ -27,6 +27,8 @@ cdef enum:
 
 # Whether the process of `slot` waits at the gate of a CPU that `other` is, interrupts off.
 cdef bint at_gate_of(u32 slot, u32 other) noexcept
+cdef bint stands_still_for(u32 slot, u32 other) noexcept
+cdef u64 cpu_now(process_slot *s) noexcept
 cdef u64 walk() noexcept
 cdef bint leads_back(u32 slot) noexcept
 cdef process_slot *owner_for(process_slot *s, u64 lock) noexcept

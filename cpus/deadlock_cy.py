@@ -95,7 +95,7 @@ def leads_back(slot):
         if other == cython.cast(u32, this_slot) - 1 or (
             cycle_seen[other] == 0 and leads_back(other)
         ):
-            if process_slots[other].interrupted == slot + 1:
+            if stands_still_for(slot, other):
                 lock = 0
             elif at_gate_of(slot, other):
                 lock = GATE
@@ -125,14 +125,39 @@ def blocks(other, slot, lock, owner):
     s: cython.pointer[process_slot] = cython.address(process_slots[other])
     if atomic32_load(cython.address(s.state)) != SLOT_LIVE:
         return False
-    if atomic64_load(cython.address(s.interrupted)) == slot + 1 or at_gate_of(slot, other):
+    if stands_still_for(slot, other) or at_gate_of(slot, other):
         return True
     if lock == 0:
         return False
     return s == owner or (process_slots[slot].waiting_flags == WAIT_WRITE and reads(s, lock))
 
 
+def stands_still_for(slot, other):
+    """Whether `other` interrupted the process of `slot` where that runs now.
+
+    A CPU that sends an interrupt runs as the CPU that it sends it to: what comes in on its own
+    CPU meanwhile it meets when it is back. So two may be each other's CPU, and both go on.
+    """
+    s: cython.pointer[process_slot] = cython.address(process_slots[other])
+    return atomic64_load(cython.address(s.interrupted)) == slot + 1 and cpu_now(s) == cpu_now(
+        cython.address(process_slots[slot])
+    )
+
+
+def cpu_now(s):
+    """Return the number of the CPU that a process is: its own, or whose gate it has taken."""
+    counted: u64 = atomic64_load(cython.address(s.counted_cpu)) & ~cython.cast(
+        u64, COUNT_MOVING
+    )
+    if counted != 0 and atomic64_load(cython.address(s.interrupted)) != 0:
+        return counted - 1
+    return s.cpu
+
+
 def at_gate_of(slot, other):
+    # Two senders with interrupts off would wait for each other's gate without waiting for a
+    # lock, and nobody would search. It cannot happen: a CPU sends to drain another one's
+    # arrays only, with cache_chain_sem held, one at a time; recovery sends with interrupts on.
     s: cython.pointer[process_slot] = cython.address(process_slots[slot])
     counted: u64 = atomic64_load(cython.address(s.counted_cpu))
     c: cython.pointer[cpu_area]

@@ -269,7 +269,10 @@ def take_over(lock, word):
     report_takeover(lock.class_, word)
     lock.acquired = 0
     if recovery_hooks[recovery] != cython.NULL:
+        # On the held list meanwhile: the locks that the repair takes are nested in this one.
+        note_held(this_process, cython.cast(u64, lock), lock.site, WAIT_SPIN, 0)
         recovery_hooks[recovery](lock)
+        forget_held(this_process, cython.cast(u64, lock))
 
 
 def class_of(lock: cython.ulonglong) -> int:

@@ -1,9 +1,12 @@
 """The kernel's own locks nest as cpus.lockorder says, whatever the machine does."""
 
+from collections.abc import Callable
 from typing import Any
 
+import pytest
+
 from cpus import lockorder
-from smpmm import Machine
+from smpmm import CpuDied, Machine
 from smpmm_tools import runs, stress
 
 OPTIONS = {
@@ -75,3 +78,107 @@ def test_locks_nest_as_the_table_says(tmp_path):
     own = {pair for pair in nested if None not in map(lockorder.rank, pair)}
     assert ("lru_list_lock", "zone->lock") in own
     assert ("wait_queue_lock", "runqueue_lock") in own
+
+
+def make_pages() -> None:
+    from smpmm.kernel import GFP_KERNEL, __get_free_page, free_page
+
+    while True:
+        pages = [__get_free_page(GFP_KERNEL) for _ in range(600)]
+        for address in pages:
+            free_page(address)
+
+
+def make_objects() -> None:
+    from smpmm.kernel import GFP_KERNEL, kfree, kmalloc
+
+    while True:
+        objects = [kmalloc(300, GFP_KERNEL) for _ in range(500)]
+        for address in objects:
+            kfree(address)
+
+
+def read_blocks() -> None:
+    from smpmm.mm.buffer_io_cy import bread, brelse
+
+    for block in range(5000):
+        brelse(bread(0x300, block))
+
+
+def map_pages() -> None:
+    from smpmm.kernel import GFP_HIGHUSER, alloc_page, kmap
+
+    while True:
+        kmap(alloc_page(GFP_HIGHUSER))
+
+
+def open_files() -> None:
+    import smpmm
+
+    while True:
+        smpmm.open("/dev/scull0", "rb").close()
+
+
+def sleep_a_tick() -> None:
+    from smpmm.kernel import TASK_INTERRUPTIBLE, schedule_timeout, set_current_state
+
+    while True:
+        set_current_state(TASK_INTERRUPTIBLE)
+        schedule_timeout(1)
+
+
+def make_caches() -> None:
+    caches(0, 1000)
+
+
+def dies(point: str, work: Callable[[], None]) -> None:
+    from cpus import kill_cy
+
+    kill_cy.arm(point)
+    work()
+
+
+# Each dies with a lock of its own: zone->lock, a cache's (three times), lru_list_lock,
+# kmap_lock, registry_lock, cache_chain_sem, runqueue_lock.
+DEATHS = (
+    ("page_split", make_pages),
+    ("slab_grown", make_objects),
+    ("slab_refill", make_objects),
+    ("slab_flush", make_objects),
+    ("buffer", read_blocks),
+    ("kmap", map_pages),
+    ("file_claimed", open_files),
+    ("cache_create", make_caches),
+    ("task_wake", sleep_a_tick),
+)
+
+
+def use_everything() -> int:
+    """Take every lock once more, of which some are still to be taken over."""
+    from smpmm.kernel import GFP_KERNEL, __get_free_pages, free_pages
+    from smpmm.mm.buffer_io_cy import sync_buffers
+
+    free_pages(__get_free_pages(GFP_KERNEL, 3), 3)
+    sync_buffers()
+    return caches(0, 5)
+
+
+def test_recovery_keeps_to_the_table():
+    from cpus import ship
+
+    ship.register_by_value("tests")
+    with Machine(cpus=2 + len(DEATHS), seed=5) as machine:
+        machine.insmod("scull")
+        for number, (point, work) in enumerate(DEATHS, 1):
+            task = machine.spawn(dies, point, work, cpu=1 + number)
+            with pytest.raises(CpuDied):
+                task.result(60)
+            machine._deaths(number)
+        assert machine.spawn(use_everything, cpu=0).result(60) == 5
+        nested = machine.spawn(pairs, cpu=0).result(60)
+        machine.check()
+    for held, taken in nested:
+        print(f"{taken:30} with {held} held")
+    assert lockorder.breaches(nested) == []
+    # The repair of the buffer cache walks the zones with their locks.
+    assert ("lru_list_lock", "zone->lock") in nested

@@ -339,6 +339,41 @@ def test_sender_of_an_interrupt_is_part_of_a_cycle():
     assert os.waitpid(pid, 0)[1] == 0
 
 
+def test_two_that_are_each_others_cpu_are_no_cycle():
+    """CPU 0 and CPU 1 interrupt each other; CPU 0, as CPU 1, waits for a lock of CPU 2."""
+    crossed, crossing = os.pipe()
+    over, ending = os.pipe()
+
+    def other():
+        cpu_of(1)
+        assert gate_cy.become_cpu(0)
+        os.write(crossing, b"c")
+        os.read(over, 1)
+        gate_cy.leave_cpu()
+
+    def hold_until_wanted():
+        cpu_of(2)
+        lock_cy.spin_lock(LOCK)
+        os.write(crossing, b"c")
+        while not percpu_cy.slot_info(0)["waiting_lock"]:
+            os.sched_yield()
+        until = segment_cy.uptime_ns() + 50_000_000  # many searches of the waiter
+        while segment_cy.uptime_ns() < until:
+            os.sched_yield()
+        lock_cy.spin_unlock(LOCK)
+
+    percpu_cy.take_slot(1, KIND_CPU, "cpu1", 1)
+    pids = [in_child(other, wait=False), in_child(hold_until_wanted, wait=False)]
+    while len(os.read(crossed, 1)) + len(os.read(crossed, 1)) < 2:
+        pass
+    assert gate_cy.become_cpu(1)
+    lock_cy.spin_lock(LOCK)
+    lock_cy.spin_unlock(LOCK)
+    gate_cy.leave_cpu()
+    os.write(ending, b"o")
+    assert [os.waitpid(pid, 0)[1] for pid in pids] == [0, 0]
+
+
 def test_nested_locks_leave_pairs():
     assert spinlock_cy.pairs() == []
     lock_cy.spin_lock(LOCK)

@@ -6,10 +6,12 @@ that was interrupted outside of the kernel runs on until its next kernel call.
 """
 
 import time
+from pathlib import Path
 
 from cpus import callsite_cy, lockstat, percpu_cy
 
-STACK_WAIT_S = 0.1
+STACK_WAIT_S = 5.0  # for a process that the host does not run
+OUTSIDE_NS = 10_000_000  # of host time in which a process would have met a safe point
 GATE = 1  # in place of a lock: wants to be the other's CPU
 
 Edge = tuple[int, int, int]
@@ -60,15 +62,39 @@ def describe(edge: Edge) -> str:
 
 
 def stack_lines(slot: int) -> list[str]:
-    """Return the Python stack of another process, if it stands still or does so soon."""
+    """Return the Python stack of another process, if it stands still or does so soon.
+
+    How long that takes is a matter of the host time that it gets, not of the clock.
+    """
     until = time.monotonic() + STACK_WAIT_S
     info = percpu_cy.slot_info(slot)
-    while not info["stack"] and time.monotonic() < until:
+    start_ns = host_ns(info["pid"])
+    while not info["stack"]:
+        if host_ns(info["pid"]) > start_ns + OUTSIDE_NS or sleeps(info["pid"]):
+            if not (info := percpu_cy.slot_info(slot))["stack"]:
+                return [" running outside of the kernel"]
+            break
+        if time.monotonic() > until:
+            return [f" not known: the host has not run it for {STACK_WAIT_S:.0f} s"]
         time.sleep(0.0005)
         info = percpu_cy.slot_info(slot)
-    if not info["stack"]:
-        return [" running outside of the kernel"]
     return [f" {callsite_cy.site_text(site)}" for site in info["stack"] if site]
+
+
+def host_ns(pid: int) -> int:
+    """Return the host time that a process has used, in ns; 0 when it is gone."""
+    try:
+        return int(Path(f"/proc/{pid}/schedstat").read_text().split()[0])
+    except (OSError, IndexError):
+        return 0
+
+
+def sleeps(pid: int) -> bool:
+    """Whether a process waits for something of the host, or is gone."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "R"
+    except (OSError, IndexError):
+        return True
 
 
 def process_lines(slot: int) -> list[str]:

@@ -51,9 +51,13 @@ class Killer:
         from cpus import kill_cy
 
         if self.dice.random() < 0.5:
-            kill_cy.arm(self.dice.choice(POINTS))
-            slot = self.wait_death()
+            point = self.dice.choice(POINTS)
+            kill_cy.arm(point)
+            wait_until(self.dead, f"nobody passes {point}")
+            slot = self.dead()
+            os.waitpid(self.pids[slot][0], 0)
         else:
+            # A random instant is what this kill is about: nothing is waited for.
             time.sleep(self.dice.random() * 0.003)
             slot = self.dice.choice(list(self.pids))
             os.kill(self.pids[slot][0], signal.SIGKILL)
@@ -61,9 +65,12 @@ class Killer:
         _, kind, cpu = self.reap(slot)
         self.start(kind, cpu)
 
-    def wait_death(self) -> int:
-        pid, _ = os.waitpid(-1, 0)
-        return next(slot for slot, entry in self.pids.items() if entry[0] == pid)
+    def dead(self) -> int:
+        """Return the slot of one that has died and is not reaped yet, 0 = none."""
+        found = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+        if found is None:
+            return 0
+        return next(slot for slot, entry in self.pids.items() if entry[0] == found.si_pid)
 
     def reap(self, slot: int) -> tuple[int, int, int]:
         """Do what a monitor does about a death."""
@@ -105,7 +112,7 @@ def wait_until(condition, what: str) -> None:
     while not condition():
         if time.monotonic() > deadline:
             sys.exit(f"{what}\n{words()}")
-        time.sleep(0.0002)
+        time.sleep(0.0002)  # between two looks: the others need the processors
 
 
 def words() -> str:

@@ -178,6 +178,7 @@ def test_kills_at_any_instant(capsys):
                     number = crowd.dead()
                 crowd.bury(number)
             else:
+                # A random instant is what this kill is about: nothing is waited for.
                 time.sleep(dice.random() * 0.004)
                 number = dice.randrange(1, NR_WORKERS + 1)
                 crowd.kill(number)

@@ -20,7 +20,7 @@ class LateSite:
         self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
         """Return the spec of a top-level module that is found once `site` has run."""
-        if path is not None:
+        if path is not None or name in sys.stdlib_module_names:  # of other systems: nt
             return None
         sys.meta_path.remove(self)
         before = list(sys.path)

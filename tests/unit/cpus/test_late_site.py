@@ -12,6 +12,10 @@ assert callable(quit)
 assert "site" in sys.modules and isinstance(sys.meta_path[-1], late_site.LateSite)
 import json
 assert isinstance(sys.meta_path[-1], late_site.LateSite)
+try:
+    import nt
+except ModuleNotFoundError:
+    assert isinstance(sys.meta_path[-1], late_site.LateSite)
 before = list(sys.path)
 try:
     import no_such_module_anywhere

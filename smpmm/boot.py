@@ -76,6 +76,7 @@ SHARED_MODULES: Final = (
     "cpus.recovery",
     "cpus.outside",
     "cpus.sysrq",
+    "smpmm.kernel",
     "smpmm.files",
 )
 

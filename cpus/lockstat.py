@@ -38,7 +38,7 @@ class Side:
     """The counters of one side of a lock class, summed over the CPUs; times in ns.
 
     `contentions` are acquisitions after a wait. Hold times are those of `nr_timed` sections:
-    of every sixteenth, or of all when `LockStat.exact_hold_times` says so.
+    a sample, or all when `LockStat.exact_hold_times` says so.
     """
 
     acquisitions: int = 0

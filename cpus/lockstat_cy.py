@@ -2,7 +2,7 @@
 
 A class is the place of a lock's initialisation or its struct field. Counters of a class are
 written by their CPU only, inside a call, so they cost no bouncing line; contention points are
-shared and added to atomically, on slow paths. Every sixteenth section is timed, all with
+shared and added to atomically, on slow paths. A sample of the sections is timed, all with
 `set_exact`.
 
 What reports read they read without a lock, while the CPUs go on counting.
@@ -56,7 +56,7 @@ def attach(config: object = None) -> None:
 
 
 def set_exact(on: bool) -> None:
-    """Take the hold time of every section, not of every sixteenth; two clock reads."""
+    """Take the hold time of every section, not of a sample; two clock reads."""
     stat_level[0] = STAT_EXACT if on else STAT_SAMPLED
 
 

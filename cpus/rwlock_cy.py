@@ -37,6 +37,7 @@ from cython.cimports.cpus.lockstat_cy import (
     STAT_EXACT,
     STAT_OFF,
     hold_time_stat,
+    is_sampled,
     lock_side,
     side_of,
     stat_level,
@@ -128,7 +129,7 @@ def count_side(lock, side, acquired):
     if lock.last_cpu != this_cpu.number + 1:
         stat.acq_bounces += lock.last_cpu != 0
         lock.last_cpu = cython.cast(u32, this_cpu.number) + 1
-    if stat.acquisitions & 15 == 0 or level == STAT_EXACT:
+    if is_sampled(stat.acquisitions) or level == STAT_EXACT:
         acquired[0] = clock_ticks()
 
 

@@ -8,7 +8,7 @@ from cpus.lockstat_cy cimport (
     CLASS_RW, CLASS_SLEEPING, CLASS_SPIN, NR_CLASSES, NR_RECOVERIES, RECOVER_CACHE,
     RECOVER_IRQ, RECOVER_NOTHING, RECOVER_OTHER, RECOVER_RUNQUEUE,
     RECOVER_WAIT_QUEUE, RECOVER_ZONE, SIDE_WRITE, STAT_EXACT, STAT_OFF, hold_time_stat,
-    lock_acquired_stat, lock_class_named, lock_held_stat, lock_side, lock_stat,
+    is_sampled, lock_acquired_stat, lock_class_named, lock_held_stat, lock_side, lock_stat,
     lock_waited_stat, stat_level,
 )
 from cpus.percpu_cy cimport (
@@ -72,7 +72,7 @@ cdef inline void spin_acquired(
         if unlikely(last != number):
             stat.acq_bounces += last != 0
             lock.last_cpu = number
-        if unlikely(nr & 15 == 0 or level == STAT_EXACT):
+        if unlikely(is_sampled(nr) or level == STAT_EXACT):
             acquired = clock_ticks()
     lock.acquired = acquired
     note_held(me, <u64>lock, site, WAIT_SPIN, acquired)

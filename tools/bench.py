@@ -58,7 +58,7 @@ class Effort:
     idle_s: float
 
 
-FULL: Final = Effort(rounds=15, pairs=20_000, window_s=0.4, boots=7, deaths=9, idle_s=10.0)
+FULL: Final = Effort(rounds=15, pairs=20_000, window_s=0.2, boots=7, deaths=9, idle_s=10.0)
 QUICK: Final = Effort(rounds=5, pairs=5_000, window_s=0.15, boots=3, deaths=3, idle_s=2.0)
 
 
@@ -93,7 +93,7 @@ def pair_rows(effort: Effort) -> Iterator[Row]:
 
 
 def scaling_rows(effort: Effort) -> Iterator[Row]:
-    rates = bench_host.scaling((1, 2, 8), effort.window_s, max(3, effort.rounds // 3))
+    rates = bench_host.scaling((1, 2, 8), effort.window_s, max(3, effort.rounds * 4 // 5))
     text = ", ".join(f"{n}: {rate / 1e6:.2f} M/s" for n, rate in rates.items())
     yield Row("pairs of 2 CPUs / of 1", rates[2] / rates[1], "x", 1.9, True, text)
     yield Row("pairs of 8 CPUs / of 2", rates[8] / rates[2], "x", 0.95, True)

@@ -94,7 +94,10 @@ def render(page: Page, stat: dict[str, Any], rows: int = 20) -> None:
     if stat.get("note"):
         page.line(stat["note"], "warn")
     if not stat["exact_hold_times"]:
-        page.line("Hold times are of every sixteenth section; waits are of all.", "dim")
+        page.line(
+            "Hold times are of a sample, 1 section in 16, later in 64; waits are of all.",
+            "dim",
+        )
 
 
 def render_points(page: Page, contended: list[dict[str, Any]], rows: int) -> None:

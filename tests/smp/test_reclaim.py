@@ -158,8 +158,8 @@ def test_a_victim_in_a_driver_gets_enomem_and_ends_behind_the_system_call() -> N
         victim = machine.spawn(fill_scull)
         with pytest.raises(OomKilled) as caught:
             victim.result(timeout=60)
-        # The driver's memory is the module's: it stays until somebody trims the device. As long
-        # as the machine is full, kswapd ends one task after another: perhaps also that one.
+        # The driver's memory is the module's: it stays until somebody trims the device. While
+        # the machine is full, kswapd ends one task after another: perhaps also that one.
         assert any(trimmed(machine) for _ in range(20))
         assert machine.run(hog, 500) == 500
         machine.rmmod("scull")

@@ -4,6 +4,7 @@ cdef extern from "host.h" nogil:
     int host_map_at(unsigned long long address, unsigned long long size, int fd) noexcept
     int host_die_with_parent() noexcept
     int host_set_name(const char *name) noexcept
+    void host_be_prompt() noexcept
     int host_reserve(int fd, unsigned long long offset, unsigned long long length) noexcept
     void host_hold_nudges() noexcept
     void host_trim_heap() noexcept

@@ -36,6 +36,11 @@ def set_name(name: str) -> None:
     host_set_name(encoded)
 
 
+def be_prompt() -> None:
+    """Have the host run this process soon after it is woken: it does little, but at once."""
+    host_be_prompt()
+
+
 def fork_children(number: cython.int) -> tuple[int, list[int]]:
     """Fork `number` processes; returns (-1, their pids), in a child (which one it is, []).
 

@@ -10,7 +10,7 @@
 import contextlib
 from typing import Final
 
-from cpus import context_cy, gate_cy, kill_cy, segment_cy, worker
+from cpus import context_cy, gate_cy, host_cy, kill_cy, segment_cy, worker
 from interrupts import irq_cy
 from interrupts.callbacks import call_text, function_at
 from interrupts.guard import call_guarded
@@ -23,6 +23,7 @@ WAIT_NS: Final = 1_000_000_000  # then the process looks whether the machine sti
 def handler_main(slot: int, line: int) -> None:
     """Serve the interrupts of `line` until the machine ends: the life of a handler process."""
     worker.begin()
+    host_cy.be_prompt()
     serve_line(line)
 
 

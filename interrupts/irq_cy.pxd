@@ -57,5 +57,6 @@ cdef global_irq *global_irqs
 
 cdef void recover(spinlock *lock) noexcept
 cdef bint is_chained(u64 line, u32 entry) noexcept
+cdef bint gate_is_open(u64 cpu) noexcept
 cdef bint other_cpu_in_irq(u64 cpu) noexcept
 cpdef void release_irqlock(u64 cpu) noexcept   # any process

@@ -28,7 +28,14 @@ from cython.cimports.cpus.atomic import (
     low_half,
 )
 from cython.cimports.cpus.event_cy import EVENT_IRQ_ENTRY, EVENT_IRQ_EXIT, trace_event
-from cython.cimports.cpus.percpu_cy import CPU_ONLINE, WAIT_NS, enter, leave
+from cython.cimports.cpus.percpu_cy import (
+    CPU_ONLINE,
+    RUNNER_SLOT,
+    WAIT_NS,
+    cpu_area,
+    enter,
+    leave,
+)
 from cython.cimports.cpus.spinlock_cy import (
     CLASS_SPIN,
     RECOVER_IRQ,
@@ -118,6 +125,11 @@ def raise_irq(line: cython.ulonglong, cpu: object = None) -> None:
     futex_wake(cython.address(d.status), 64)
 
 
+def is_pending(line: cython.ulonglong) -> bool:
+    """Whether an edge of a line has not been taken yet. Any process, any context."""
+    return atomic32_load(cython.address(irq_descs[line].status)) & IRQ_PENDING != 0
+
+
 # The handler process
 
 
@@ -152,8 +164,23 @@ def wait_edge(line: cython.ulonglong, timeout_ns: cython.ulonglong) -> bool:
     return False
 
 
+def gate_is_open(cpu):
+    """Whether an interrupt can get into a CPU now: nobody is in a call there, nothing off."""
+    c: cython.pointer[cpu_area] = cython.address(percpu_cy.cpu_areas[cpu])
+    runner: u64 = atomic64_load(cython.address(c.runner)) & RUNNER_SLOT
+    return (
+        runner != 0
+        and atomic64_load(cython.address(percpu_cy.process_slots[runner - 1].inside)) == 0
+        and atomic64_load(cython.address(c.irqs_off)) == 0
+    )
+
+
 def choose_cpu(line: cython.ulonglong) -> int:
-    """Return the CPU that takes the next interrupt of `line`: in turn; -1 = none is up."""
+    """Return the CPU that takes the next interrupt of `line`; -1 = none is up.
+
+    In turn, first among those that would let it in at once: on a busy host a CPU's process may
+    have been descheduled inside of a call, for milliseconds.
+    """
     d: cython.pointer[irq_desc] = cython.address(irq_descs[line])
     nr: u64 = segment_cy.header.nr_cpus
     target: u32 = atomic32_load(cython.address(d.target))
@@ -161,14 +188,15 @@ def choose_cpu(line: cython.ulonglong) -> int:
     i: u64
     if target != 0 and target <= nr and percpu_cy.cpu_areas[target - 1].state == CPU_ONLINE:
         return target - 1
-    for i in range(2 * nr):
+    for i in range(3 * nr):
         cpu = (d.last_cpu + 1 + i) % nr
-        # A mask without a CPU that is up is no mask: second round.
-        if i < nr and not (d.affinity >> cpu) & 1:
+        # A mask without a CPU that is up is no mask: third round.
+        if i < 2 * nr and not (d.affinity >> cpu) & 1:
             continue
-        if percpu_cy.cpu_areas[cpu].state == CPU_ONLINE:
-            d.last_cpu = cpu
-            return cpu
+        if percpu_cy.cpu_areas[cpu].state != CPU_ONLINE or (i < nr and not gate_is_open(cpu)):
+            continue
+        d.last_cpu = cpu
+        return cpu
     return -1
 
 

@@ -30,3 +30,47 @@ def test_gaps_are_random_with_the_mean_asked_for_and_the_seed_repeats_them(
     again = gaps(monkeypatch, 7, 5)
     assert all(a == pytest.approx(b) for a, b in itertools.zip_longest(first, again))
     assert gaps(monkeypatch, 8, 5)[:5] != again[:5]
+
+
+def test_a_late_device_waits_until_its_last_edge_is_taken(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The host runs the device every 20 ms only; the handler takes an edge 0.2 ms later."""
+    now, taken_at, merged, edges = 0.0, 0.0, 0, 0
+
+    def sleep(seconds: float) -> None:
+        nonlocal now
+        now += seconds if seconds <= devices.LOOK_S else 0.02
+
+    def raise_irq(line: int) -> None:
+        nonlocal taken_at, merged, edges
+        merged += now < taken_at
+        edges += 1
+        taken_at = now + 0.0002
+
+    monkeypatch.setattr(
+        devices, "time", types.SimpleNamespace(monotonic=lambda: now, sleep=sleep)
+    )
+    lines = types.SimpleNamespace(raise_irq=raise_irq, is_pending=lambda line: now < taken_at)
+    monkeypatch.setattr(devices, "irq_cy", lines)
+    devices.run_synthetic(5, 2000.0, 7, 3000)
+    assert edges == 3000
+    assert merged < 10, "only edges that are due within 0.05 ms of each other"
+    assert now == pytest.approx(3000 / 2000, rel=0.1), "the rate is kept"
+
+
+def test_a_late_device_does_not_wait_for_a_line_that_nobody_serves(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waited = 0.0
+
+    def sleep(seconds: float) -> None:
+        nonlocal waited
+        waited += seconds
+
+    clock = types.SimpleNamespace(monotonic=lambda: waited, sleep=sleep)
+    monkeypatch.setattr(devices, "time", clock)
+    lines = types.SimpleNamespace(is_pending=lambda line: True)
+    monkeypatch.setattr(devices, "irq_cy", lines)
+    devices.wait_taken(5)
+    assert waited == pytest.approx(devices.TAKEN_S, abs=2 * devices.LOOK_S)

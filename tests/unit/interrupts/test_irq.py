@@ -1,12 +1,13 @@
 """Interrupt lines: request, share, disable, nest, die."""
 
 import os
+import time
 
 import pytest
 
 from cpus import context_cy, event_cy, percpu_cy
 from interrupts import irq, irq_cy
-from tests.unit.interrupts.rig import Rig, rig, wait_until
+from tests.unit.interrupts.rig import KIND_CPU, Rig, rig, wait_until
 
 __all__ = ["rig"]
 
@@ -197,3 +198,28 @@ def test_cli_keeps_handlers_off_until_sti(rig: Rig) -> None:
     irq.sti()
     wait_until(lambda: rig.shared[RUN] == 1)
     assert irq.save_flags() == 1
+
+
+@pytest.mark.parametrize("rig", [3], indirect=True)
+def test_a_cpu_that_lets_nothing_in_is_passed_over(rig: Rig) -> None:
+    """In turn among those outside of calls with interrupts on."""
+
+    def with_interrupts_off() -> None:
+        context_cy.local_irq_disable()
+        rig.shared[0] += 1
+        while True:
+            time.sleep(1)
+
+    def with_interrupts_on() -> None:
+        rig.shared[1] += 1
+        while True:
+            time.sleep(1)
+
+    rig.fork(KIND_CPU, "cpu1", with_interrupts_off, cpu=1)
+    rig.fork(KIND_CPU, "cpu2", with_interrupts_on, cpu=2)
+    wait_until(lambda: rig.shared[0] and rig.shared[1])
+    chosen = [irq_cy.choose_cpu(5) for _ in range(6)]
+    assert chosen in ([0, 2] * 3, [2, 0] * 3)
+    context_cy.local_irq_disable()
+    assert [irq_cy.choose_cpu(5) for _ in range(2)] == [2, 2]
+    context_cy.local_irq_enable()

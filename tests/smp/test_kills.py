@@ -3,6 +3,7 @@
 A kill counts when it finds a kernel call in progress or a lock; each test prints how many did.
 """
 
+import contextlib
 import os
 import random
 import signal
@@ -206,7 +207,8 @@ def hits() -> dict[str, int]:
 def die_at(load: Load, point: str) -> None:
     """Have the next process that passes a point die there; wait for the recovery."""
     machine = load.machine
-    machine.run(arm, point)
+    with contextlib.suppress(CpuDied):  # who arms it may be on the CPU that passes it first
+        machine.run(arm, point)
     load.nr_killed += 1
     if point in OF_INSMOD:
         with pytest.raises(CpuDied):

@@ -32,3 +32,5 @@ cdef void rq_append(runqueue *rq, task_struct *task) noexcept
 cdef void rq_insert_first(runqueue *rq, task_struct *task) noexcept
 cdef void rq_link(runqueue *rq, task_struct *task) noexcept
 cdef void note_switch(u64 pid) noexcept
+cdef u64 better_cpu(u64 cpu) noexcept
+cdef bint moves(task_struct *task, bint again) noexcept

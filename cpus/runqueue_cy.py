@@ -6,23 +6,28 @@ queue lock and looks at the state. So of the two, at least one sees the other.
 
 1. try_to_wake_up: the state becomes TASK_RUNNING; a task that is off the queue is queued.
 2. schedule_inside: a task whose state is TASK_RUNNING goes to the end of the queue, else off
-   it; then the registered scheduler switches greenlets. A task never leaves its CPU.
+   it; then the registered scheduler switches greenlets. A task never leaves its CPU, but for
+   a service thread in its sleep (service_cy): that is woken on an idle one.
 3. Killed in between: `state` and `on_rq` are the truth, the list is rebuilt from them by who
    takes the dead process's lock over.
 """
 
 import cython
+from cython.cimports.cpus import segment_cy
 from cython.cimports.cpus.atomic import (
     atomic64_fetch_add,
     atomic64_fetch_and,
     atomic64_fetch_or,
     atomic64_load,
     atomic64_store,
+    unlikely,
 )
 from cython.cimports.cpus.event_cy import EVENT_SWITCH, trace_event
 from cython.cimports.cpus.kill_cy import KILL_TASK_SLEEP, KILL_TASK_WAKE, kill_point
 from cython.cimports.cpus.percpu_cy import (
+    CPU_ONLINE,
     PENDING_RESCHED,
+    cpu_area,
     cpu_areas,
     enter,
     enter_quietly,
@@ -45,6 +50,7 @@ from cython.cimports.cpus.task_cy import (
     NR_TASKS,
     PF_KILLED,
     PF_KTHREAD,
+    PF_PARKED,
     PF_RESCHED,
     PF_SIGNALED,
     RQ_CURRENT,
@@ -101,10 +107,19 @@ def wake_up_process(task):
 
 
 def try_to_wake_up(task, states):
-    rq: cython.pointer[runqueue] = cython.address(runqueues[task.cpu])
+    cpu: u64 = task.cpu
+    rq: cython.pointer[runqueue] = cython.address(runqueues[cpu])
     woken: cython.bint = False
     queued: cython.bint = False
+    moved: cython.bint = False
     flags: u64 = raw_spin_lock_irqsave(cython.address(rq.lock), 0)
+    while unlikely(task.cpu != cpu or (task.flags & PF_PARKED and moves(task, moved))):
+        # Asleep it is on no list: its CPU is a word, which the old one's lock guards.
+        moved = moved or task.cpu != cpu
+        raw_spin_unlock_irqrestore(cython.address(rq.lock), flags)
+        cpu = task.cpu
+        rq = cython.address(runqueues[cpu])
+        flags = raw_spin_lock_irqsave(cython.address(rq.lock), 0)
     if atomic64_load(cython.address(task.state)) & states and task.state != TASK_FREE:
         woken = True
         atomic64_store(cython.address(task.state), TASK_RUNNING)
@@ -114,8 +129,43 @@ def try_to_wake_up(task, states):
             queued = True
     raw_spin_unlock_irqrestore(cython.address(rq.lock), flags)
     if queued:
-        kick(cython.address(cpu_areas[task.cpu]))
+        kick(cython.address(cpu_areas[cpu]))
     return woken
+
+
+def moves(task, again):
+    """Give a sleeping service thread a better CPU; true if it has another one now.
+
+    `again`: it has moved already, and stays unless its new CPU has died meanwhile.
+    """
+    cpu: u64 = task.cpu
+    target: u64 = cpu
+    if task.on_rq != RQ_NOT or atomic64_load(cython.address(task.state)) == TASK_RUNNING:
+        return False
+    if not again:
+        target = better_cpu(cpu)
+    elif cpu_areas[cpu].state != CPU_ONLINE:
+        target = this_cpu.number
+    task.cpu = target
+    return target != cpu
+
+
+def better_cpu(cpu):
+    """Return an idle CPU for a service thread whose own one is busy, else that one."""
+    c: cython.pointer[cpu_area] = cython.address(cpu_areas[cpu])
+    i: u64
+    if atomic64_load(cython.address(c.current)) == 0:
+        return cpu
+    for i in range(segment_cy.header.nr_cpus):
+        c = cython.address(cpu_areas[i])
+        if (
+            c.state == CPU_ONLINE
+            and atomic64_load(cython.address(c.halted)) != 0
+            and atomic64_load(cython.address(c.current)) == 0
+            and atomic64_load(cython.address(c.nr_queued)) == 0
+        ):
+            return i
+    return cpu
 
 
 def rq_append(rq, task):

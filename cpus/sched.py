@@ -9,6 +9,7 @@ by the kernel.
 """
 
 import os
+import pickle
 import sys
 from collections.abc import Callable
 from types import FrameType
@@ -28,6 +29,7 @@ from cpus import (
     percpu_cy,
     runqueue_cy,
     segment_cy,
+    service_cy,
     ship,
     task_cy,
     worker,
@@ -63,13 +65,38 @@ PINNED: Final = (
 task_start_hooks: list[Callable[[int], None]] = []
 task_end_hooks: list[Callable[[int], None]] = []
 
+# The functions "module:name" of the service threads, by their numbers in service_cy.
+services: dict[int, str] = {}
+
 scheduler: "Scheduler | None" = None
+
+
+def become_service(number: int) -> bool:
+    """Make the running kernel thread the service thread `number`: any CPU may go on with it.
+
+    False when there is one: the caller returns. It sleeps in one place, with PF_PARKED set,
+    and keeps nothing there that is not in RAM; when it begins, it may be in the middle of its
+    life.
+    """
+    if not service_cy.claim(number):
+        return False
+    at = task_cy.current_at()
+    assert scheduler is not None
+    scheduler.tasks[at].service = service_cy.identity(at)
+    return True
+
+
+def start_service(number: int, function: str) -> None:
+    """Start a service thread that has died with its CPU; a task on a live CPU."""
+    if not service_cy.lives(number):
+        payload = pickle.dumps((function, (), {}))
+        worker.request_monitor("kthread", (task_cy.new_kthread_pid(), payload, None))
 
 
 class Task:
     """A task of this process: its greenlet and the request that it answers."""
 
-    __slots__ = ("at", "number", "kind", "payload", "greenlet", "ending")
+    __slots__ = ("at", "number", "kind", "payload", "greenlet", "ending", "service")
 
     def __init__(self, at: int, number: int, kind: int, payload: bytes):
         self.at = at
@@ -77,6 +104,7 @@ class Task:
         self.kind = kind
         self.payload = payload
         self.ending = ""  # name of the exception that ended it, "" when it returned
+        self.service = 0  # of a service thread: the number of its task
         assert scheduler is not None
         # Its end leads to the main greenlet, whichever task took the message.
         self.greenlet = greenlet(self.main, scheduler.main)
@@ -154,6 +182,7 @@ class Scheduler:
         self.main = getcurrent()
         self.tasks: dict[int, Task] = {}  # by native address of the task_struct
         self.by_number: dict[int, Task] = {}
+        self.retired: list[Task] = []
         self.timeouts: SortedSet = SortedSet()  # (machine_ns, native address)
         self.next_wake_ns = NO_TIMEOUT
         self.stopped = False
@@ -181,8 +210,8 @@ class Scheduler:
             percpu_cy.clear_pending(PENDING_RESCHED)
             at = runqueue_cy.pick_next()
             if at:
-                self.tasks[at].greenlet.switch()
-            elif not self.stopped:
+                self.task_at(at).greenlet.switch()
+            elif not self.stopped and not service_cy.pull_service():
                 percpu_cy.preemption_point()  # softirqs of an idle CPU
                 self.halt()
 
@@ -205,9 +234,27 @@ class Scheduler:
     def switch(self) -> None:
         """Switch to the next task, or to the main greenlet when that has something to do."""
         at = runqueue_cy.pick_next(self.next_wake_ns)
-        target = self.tasks[at].greenlet if at else self.main
+        target = self.task_at(at).greenlet if at else self.main
         if target is not getcurrent():
             target.switch()
+
+    def task_at(self, at: int) -> Task:
+        """Return the task that was picked; a service thread may come from another CPU."""
+        task = self.tasks.get(at)
+        if task is not None and task.service in (0, service_cy.identity(at)):
+            return task
+        number = service_cy.service_of(at)
+        task = Task(at, 0, channel.JOB, pickle.dumps((services[number], (), {})))
+        self.enter(task)
+        return task
+
+    def enter(self, task: Task) -> None:
+        """Enter a task of this CPU. What was at its struct's address stays, never to run: it
+        is in its sleep, and to be collected means to end, as this task."""
+        if (old := self.tasks.get(task.at)) is not None:
+            self.retired.append(old)
+        task.greenlet.run_at = task.at
+        self.tasks[task.at] = task
 
     def own_at(self) -> int:
         """Return the native address of the task whose greenlet this is."""
@@ -309,8 +356,7 @@ class Scheduler:
             self.line.send(answer, ship.dump_failure(error), number=message.number)
             return
         task = Task(at, message.number, message.kind, message.payload)
-        task.greenlet.run_at = at
-        self.tasks[at] = task
+        self.enter(task)
         self.by_number[message.number] = task
         runqueue_cy.start_task(at)
 

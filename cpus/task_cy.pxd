@@ -19,6 +19,7 @@ cdef enum:
     PF_SIGNALED = 0x2        # a signal is pending (Ctrl-C, Task.interrupt)
     PF_RESCHED = 0x4         # was asked to give way inside kernel code: does so when it leaves
     PF_KILLED = 0x8          # ends where it may: outside of kernel code, or at its next sleep
+    PF_PARKED = 0x10         # a service thread in its sleep: all of it is in RAM, it may move
     PF_MEMALLOC = 0x800      # may use the reserve, does not recurse into reclaim
 
     RQ_NOT = 0               # task_struct.on_rq: asleep

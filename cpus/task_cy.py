@@ -183,7 +183,7 @@ def task_record(at: cython.ulonglong) -> dict:
         t.cpu, "on_rq": t.on_rq, "flags": t.flags, "depth": t.depth, "address": t.address,
         "wait_queue": t.wait_queue, "waiting_for": t.waiting_for, "waiting_site":
         t.waiting_site, "wake_ns": t.wake_ns, "nr_asked": t.nr_asked, "nr_faults": t.nr_faults,
-        "number": t.number, "uid": t.uid,
+        "number": t.number, "uid": t.uid, "at": at,
     }  # fmt: skip
 
 

@@ -52,6 +52,7 @@ LAYERS: Final = (
     "cpus.spinlock_cy",
     "cpus.task_cy",
     "cpus.runqueue_cy",
+    "cpus.service_cy",
     "cpus.waitqueue_cy",
     "smpmm.mm.page_alloc_cy",
     "smpmm.mm.highmem_cy",

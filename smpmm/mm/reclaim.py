@@ -25,6 +25,7 @@ from cpus import (
     percpu_cy,
     relay,
     runqueue_cy,
+    sched,
     ship,
     task_calls_cy,
     task_cy,
@@ -52,6 +53,9 @@ KERN_ERR: Final = 3
 # What the page allocator asks for: RECLAIM_* of page_alloc_cy.
 YIELD, LAUNDER, WAIT, DIRECT = range(4)
 
+# Service threads, by their numbers in service_cy.
+KSWAPD, BDFLUSH = range(2)
+
 # bdflush: dirty buffers of all, in per cent, from which it writes; what it writes at a
 # time; and the age at which a buffer is written anyway (2.4: nfract, ndirty, age_buffer).
 BDFLUSH_PERCENT: Final = 30
@@ -73,6 +77,8 @@ def attach(config: object) -> None:
     gfp = memmap.memory_profile(config).gfp
     _gfp_io, _gfp_kswapd = gfp["__GFP_IO"], gfp["GFP_KSWAPD"]
     reclaim_cy.attach(config)
+    sched.services[KSWAPD] = "smpmm.mm.reclaim:kswapd"
+    sched.services[BDFLUSH] = "smpmm.mm.reclaim:bdflush"
     page_alloc_cy.register_reclaim(on_shortage)
 
 
@@ -84,9 +90,16 @@ def init(config: object) -> None:
 def on_start(machine: Any, config: object) -> None:
     """Start kswapd and bdflush; in the monitor, when the CPUs run."""
     monitor.register_recovery("smpmm.mm.orphans:recover")
+    monitor.register_recovery("smpmm.mm.reclaim:recover")
     for thread in (kswapd, bdflush):
         pid = task_cy.new_kthread_pid()
         relay.start_kthread(machine, None, (pid, ship.dump_call(thread, (), {}), None))
+
+
+def recover(slot: int, kind: int, cpu: int) -> None:
+    """Start the service threads that died with a CPU: a kernel task, after its burial."""
+    for number, name in sched.services.items():
+        sched.start_service(number, name)
 
 
 def on_shortage(stage: int, gfp: int, order: int) -> int:
@@ -161,11 +174,11 @@ def below_min() -> bool:
 
 def kswapd() -> None:
     """Be the kernel thread that keeps the zones at their marks; never returns."""
-    at = task_cy.current_at()
-    task_cy.change_flags(at, PF_MEMALLOC, 0)
-    pid = task_cy.task_words(at)[0]
+    if not sched.become_service(KSWAPD):
+        return
+    task_cy.change_flags(task_cy.current_at(), PF_MEMALLOC, 0)
     while True:
-        reclaim_cy.kswapd_sleep(pid)
+        reclaim_cy.kswapd_sleep()
         freed = try_to_free_pages(_gfp_kswapd, 1, kswapd=True) if short() else 0
         if not freed and below_min():
             out_of_memory()
@@ -173,18 +186,22 @@ def kswapd() -> None:
 
 
 def bdflush() -> None:
-    """Be the kernel thread that writes buffers when many are dirty, or old; never returns."""
+    """Be the kernel thread that writes buffers when many are dirty, or old; never returns.
+
+    It begins with the work: on this CPU it may begin because it was woken.
+    """
+    if not sched.become_service(BDFLUSH):
+        return
     while True:
-        dirty = buffer_cy.nr_dirty()
-        reclaim_cy.bdflush_sleep(AGE_BUFFER_NS if dirty else 0)
         total = page_alloc_cy.vm_counters()["nr_buffer_pages"]
         while buffer_cy.nr_dirty() * 100 > total * BDFLUSH_PERCENT:
             if not buffer_io_cy.write_dirty(BDFLUSH_BATCH, buffer_io_cy.uptime_ns()):
                 break
-            task_calls_cy.cond_resched()  # others may dirty as fast as this writes
         now = buffer_io_cy.uptime_ns()
         if now > AGE_BUFFER_NS:
             buffer_io_cy.write_dirty(BDFLUSH_BATCH, now - AGE_BUFFER_NS)
+        dirty = buffer_cy.nr_dirty()
+        reclaim_cy.bdflush_sleep(AGE_BUFFER_NS if dirty else 0)
 
 
 def out_of_memory() -> None:

@@ -12,6 +12,7 @@ cdef public struct reclaim_state:
 
 cdef reclaim_state *state
 
+cdef void set_parked(bint on) noexcept      # inside
 cdef void wake_kswapd() noexcept
 cdef void wake_bdflush() noexcept
 cdef u64 zone_shortage(u64 index) noexcept

@@ -7,6 +7,8 @@ import cython
 from cython.cimports.cpus import segment_cy
 from cython.cimports.cpus.atomic import (
     atomic64_fetch_add,
+    atomic64_fetch_and,
+    atomic64_fetch_or,
     atomic64_load,
     atomic64_store,
     atomic64_xchg,
@@ -17,9 +19,11 @@ from cython.cimports.cpus.runqueue_cy import schedule_inside
 from cython.cimports.cpus.task_cy import (
     NR_TASKS,
     PF_KTHREAD,
+    PF_PARKED,
     TASK_FREE,
     TASK_INTERRUPTIBLE,
     TASK_UNINTERRUPTIBLE,
+    current_task,
     task_struct,
     tasks,
 )
@@ -80,17 +84,28 @@ def shortage(index: cython.int) -> int:
     return zone_shortage(index)
 
 
-def kswapd_sleep(pid: cython.ulonglong) -> None:
+def set_parked(on):
+    """Say that the running service thread sleeps, or does no more, where any CPU may go on."""
+    task: cython.pointer[task_struct] = current_task()
+    if on:
+        atomic64_fetch_or(cython.address(task.flags), PF_PARKED)
+    else:
+        atomic64_fetch_and(cython.address(task.flags), ~cython.cast(u64, PF_PARKED))
+
+
+def kswapd_sleep() -> None:
     """Wait until somebody finds a zone short of pages; kswapd only. May sleep."""
-    atomic64_store(cython.address(state.kswapd_pid), pid)
     enter_sleeping(b"kswapd")
+    atomic64_store(cython.address(state.kswapd_pid), current_task().pid)
     prepare_to_wait(cython.address(state.kswapd_wait), TASK_INTERRUPTIBLE, False)
     while atomic64_load(cython.address(vm.kswapd_wanted)) == 0:
+        set_parked(True)
         try:
             schedule_inside(0)
         except BaseException:
             finish_wait_outside(cython.address(state.kswapd_wait))
             raise
+        set_parked(False)
         prepare_to_wait(cython.address(state.kswapd_wait), TASK_INTERRUPTIBLE, False)
     finish_wait(cython.address(state.kswapd_wait))
     # Cleared before the round: who is short from here on asks for another one.
@@ -135,11 +150,13 @@ def bdflush_sleep(timeout_ns: cython.ulonglong) -> None:
     """Wait until bdflush is woken, or the time is over (0: no time-out). May sleep."""
     enter_sleeping(b"bdflush")
     prepare_to_wait(cython.address(state.bdflush_wait), TASK_INTERRUPTIBLE, False)
+    set_parked(True)
     try:
         schedule_inside(timeout_ns)
     except BaseException:
         finish_wait_outside(cython.address(state.bdflush_wait))
         raise
+    set_parked(False)
     finish_wait(cython.address(state.bdflush_wait))
     leave()
 

@@ -265,8 +265,13 @@ def locks(address: int) -> dict[str, Any]:
 
 
 def blocks(address: int, first: int, seed: int) -> dict[str, Any]:
-    """Write blocks of the disk that are this task's alone, and read them back."""
+    """Write blocks of the disk that are this task's alone, and read them back.
+
+    In between it reads any block: the disk is larger than RAM, so buffers are reclaimed however
+    few of these tasks are left.
+    """
     from smpmm.mm.buffer_io_cy import bread, brelse, mark_buffer_dirty
+    from smpmm.mm.disk_cy import disk_size
 
     control = Control.at(address)
     dice = random.Random(seed)
@@ -274,6 +279,9 @@ def blocks(address: int, first: int, seed: int) -> dict[str, Any]:
     errors: list[str] = []
     texts: dict[int, bytes] = {}
     while not control.stop:
+        at = bread(HDA, dice.randrange(disk_size()))
+        if at:
+            brelse(at)
         block = first + dice.randrange(1000)
         at = bread(HDA, block)
         if not at:

@@ -23,7 +23,7 @@ def objects_of(slot: int) -> Counter[tuple[str, int]]:
     return Counter(
         (each["cache"], each["site"])
         for each in slab_state_cy.allocated_objects()
-        if each.get("kind") == "allocated" and each["slot"] == slot
+        if each["slot"] == slot
     )
 
 

@@ -280,11 +280,11 @@ def allocated_objects(index: cython.int = -1) -> list:
             continue
         for nr in range(caches[s.cache].num):
             if truths[s.truth + nr] & OBJECT_KIND == OBJECT_ALLOC:
-                found.append(
-                    object_info(
-                        direct_start + s.s_mem + cython.cast(u64, nr) * caches[s.cache].objsize
-                    )
+                one = object_info(
+                    direct_start + s.s_mem + cython.cast(u64, nr) * caches[s.cache].objsize
                 )
+                if one.get("kind") == KINDS[OBJECT_ALLOC]:  # still, when it was read again
+                    found.append(one)
     return found
 
 

@@ -267,8 +267,8 @@ def locks(address: int) -> dict[str, Any]:
 def blocks(address: int, first: int, seed: int) -> dict[str, Any]:
     """Write blocks of the disk that are this task's alone, and read them back.
 
-    In between it reads any block: the disk is larger than RAM, so buffers are reclaimed however
-    few of these tasks are left.
+    In between it reads any block: the disk is larger than RAM, so that buffers are reclaimed
+    however few of these tasks are left.
     """
     from smpmm.mm.buffer_io_cy import bread, brelse, mark_buffer_dirty
     from smpmm.mm.disk_cy import disk_size
@@ -340,9 +340,7 @@ def in_hand() -> list[str]:
     from smpmm.mm import slab_state_cy
 
     left = Counter(
-        callsite_cy.site_text(each["site"])
-        for each in slab_state_cy.allocated_objects()
-        if each.get("kind") == "allocated"
+        callsite_cy.site_text(each["site"]) for each in slab_state_cy.allocated_objects()
     )
     for (site, _order), number in pages_by_site_cy.allocated_blocks().items():
         left[callsite_cy.site_text(site)] += number

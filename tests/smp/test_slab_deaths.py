@@ -138,3 +138,21 @@ def test_deaths_at_random_instants_lose_nothing(free_pages) -> None:
         bury()
     shrink_all()
     assert page_calls_cy.nr_free_pages() == free_pages
+
+
+def test_what_is_allocated_is_told_while_another_cpu_allocates_and_frees(free_pages) -> None:
+    def churn() -> None:
+        be_cpu1()
+        while True:
+            for address in [slab_cy.kmalloc(32, GFP_ATOMIC) for _ in range(20)]:
+                slab_cy.kfree(address)
+
+    child = in_child(churn, wait=False)
+    try:
+        while percpu_cy.slot_info(1)["pid"] != child:
+            os.sched_yield()
+        for _ in range(3000):
+            assert all(each["site"] for each in slab_state_cy.allocated_objects())
+    finally:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)

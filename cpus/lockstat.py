@@ -196,16 +196,20 @@ def row(name: str, one: Side) -> str:
 
 
 def class_rows(one: LockClass) -> str:
-    """Print the rows of a class: one, or write and read apart when it has been read-locked."""
+    """Print the rows of a class: one, or of each side that was taken if it was read-locked."""
     name = one.name[:NAME_LENGTH]
     if not one.read.acquisitions:
         return row(f"{name}:", one)
-    return row(f"{name}-W:", one.write) + row(f"{name}-R:", one.read)
+    written = row(f"{name}-W:", one.write) if one.write.acquisitions else ""
+    return written + row(f"{name}-R:", one.read)
 
 
 def point_rows(one: LockClass) -> str:
-    """Print the places of the waiters, then those of the holders, four of each at most."""
-    if not one.points:
+    """Print the places of the waiters, then those of the holders, four of each at most.
+
+    A ruler of dots ends them; a class for which nobody waited has none of it.
+    """
+    if not one.contentions or not one.points:
         return ""
     name = one.name[:NAME_LENGTH]
     ruler = f"{'-' * (len(name) + 2 * bool(one.read.acquisitions)):>40}\n"
@@ -219,7 +223,7 @@ def point_rows(one: LockClass) -> str:
         for (site, place), count in list(counts.items())[:POINTS_PER_CLASS]:
             address = f"[<{site:08x}>]"
             text += f"{name:>40} {count:14d} {address:>29} {place}\n"
-    return text
+    return f"{text}\n{'.' * WIDTH}\n\n"
 
 
 def proc_text(stat: LockStat) -> str:
@@ -234,7 +238,6 @@ def proc_text(stat: LockStat) -> str:
     text = f"lock_stat version 0.4\n{ruler}{head}{ruler}\n"
     for one in stat.classes:
         text += class_rows(one) + point_rows(one)
-        text += f"\n{'.' * WIDTH}\n\n"
     return text
 
 

@@ -78,10 +78,9 @@ cdef u16 lock_class_named(const char *name, u32 kind, u32 recovery) noexcept
 cdef inline bint is_sampled(u64 nr) noexcept:
     return nr & 15 == 0 and (nr & 63 == 0 or nr <= 4096)
 
-# The statistics of a wait for a sleeping lock, and of its acquisition.
-cdef void lock_acquired_stat(u16 class_, u32 *last_cpu) noexcept
-cdef void lock_waited_stat(u16 class_, u32 site, u32 holder_site, u64 ns) noexcept
-cdef void lock_held_stat(u16 class_, u64 ns) noexcept
+# What a sleeping lock counts when it is taken, and when somebody begins to wait for it.
+cdef void lock_acquired_stat(u16 class_, u32 side, u32 *last_cpu) noexcept
+cdef void lock_contended_stat(u16 class_, u32 side, u32 last_cpu) noexcept
 
 # Helpers of the modules of locks; `side` SIDE_*.
 cdef lock_side *side_of(u16 class_, u32 side) noexcept

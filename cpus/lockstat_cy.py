@@ -213,20 +213,17 @@ def find_point(key):
     return cython.NULL
 
 
-def lock_acquired_stat(class_, last_cpu):
-    stat: cython.pointer[lock_side] = side_of(class_, SIDE_WRITE)
+def lock_acquired_stat(class_, side, last_cpu):
+    stat: cython.pointer[lock_side] = side_of(class_, side)
     stat.acquisitions += 1
     if last_cpu[0] != this_cpu.number + 1:
         stat.acq_bounces += last_cpu[0] != 0
         last_cpu[0] = cython.cast(u32, this_cpu.number) + 1
 
 
-def lock_waited_stat(class_, site, holder_site, ns):
-    wait_time_stat(class_, site, holder_site, ns, 0, 0, SIDE_WRITE)
-
-
-def lock_held_stat(class_, ns):
-    add_hold(class_, SIDE_WRITE, ns)
+def lock_contended_stat(class_, side, last_cpu):
+    if last_cpu != this_cpu.number + 1:
+        side_of(class_, side).con_bounces += 1
 
 
 FIELDS = (

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from cpus import channel, deaths, event_cy, host_cy, monitor, percpu_cy, segment_cy
+from cpus import channel, deaths, event_cy, host_cy, monitor, percpu_cy, segment_cy, task_cy
 from cpus.channel import FrameReader, Message, Outbox
 from cpus.monitor import Child, Monitor
 
@@ -377,13 +377,13 @@ class Relay:
         facts = []
         for number in range(self.machine.nr_cpus):
             info = percpu_cy.cpu_info(number)
-            child = self.machine.cpus.get(number)
+            child, at = self.machine.cpus.get(number), info["current"]
             state = "dead" if child is None else "halted" if info["halted"] else "running"
             facts.append(
                 {
                     "pid": child.pid if child else None,
                     "state": state,
-                    "current": info["current"],
+                    "current": task_cy.task_words(at)[0] if child and at else None,
                 }
             )
         return facts

@@ -18,4 +18,5 @@ cdef bint reader_may(rw_semaphore *sem, task_struct *task) noexcept
 cdef bint writer_may(rw_semaphore *sem, task_struct *task) noexcept
 cdef int rwsem_sleep(rw_semaphore *sem, task_struct *task, u32 site, u64 bits) except -1
 cdef void rwsem_take(rw_semaphore *sem, task_struct *task, u32 site, u64 bits) noexcept
+cdef void held_since(rw_semaphore *sem, u32 side, u64 since) noexcept
 cdef void rwsem_wake(rw_semaphore *sem) noexcept

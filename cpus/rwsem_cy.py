@@ -22,14 +22,19 @@ from cython.cimports.cpus.sleeplock_cy import (
     note_downed,
     rw_semaphore,
     settle_downed,
+    sleep_begins,
+    sleep_counted,
     sleep_once,
+    sleep_stat,
 )
 from cython.cimports.cpus.spinlock_cy import (
     CLASS_SLEEPING,
     RECOVER_NOTHING,
+    SIDE_READ,
+    SIDE_WRITE,
+    add_hold,
     lock_acquired_stat,
     lock_class_named,
-    lock_waited_stat,
     raw_spin_lock_irqsave,
     raw_spin_unlock_irqrestore,
 )
@@ -137,14 +142,19 @@ def rwsem_take(sem, task, site, bits):
     if task != cython.NULL:
         settle_downed(task, lock, bits)
     sem.site = site
-    lock_acquired_stat(sem.class_, cython.address(sem.last_cpu))
+    lock_acquired_stat(
+        sem.class_, SIDE_READ if bits & DOWNED_READ else SIDE_WRITE,
+        cython.address(sem.last_cpu),
+    )  # fmt: skip
 
 
 def up_read_common(sem):
     flags: u64 = raw_spin_lock_irqsave(cython.address(sem.wait.lock), call_site())
     if sem.count > 0:
         sem.count -= 1
-    forget_downed(current_task(), cython.cast(u64, sem), DOWNED_READ)
+    held_since(
+        sem, SIDE_READ, forget_downed(current_task(), cython.cast(u64, sem), DOWNED_READ)
+    )
     rwsem_wake(sem)
     raw_spin_unlock_irqrestore(cython.address(sem.wait.lock), flags)
 
@@ -154,27 +164,36 @@ def up_write_common(sem):
     writer: cython.pointer[task_struct] = task_of_number(sem.downer)
     if sem.count < 0:
         atomic64_store(cython.cast(cython.pointer[u64], cython.address(sem.count)), 0)
-    forget_downed(writer, cython.cast(u64, sem), 0)
+    held_since(sem, SIDE_WRITE, forget_downed(writer, cython.cast(u64, sem), 0))
     rwsem_wake(sem)
     raw_spin_unlock_irqrestore(cython.address(sem.wait.lock), flags)
+
+
+def held_since(sem, side, since):
+    """Count the hold time of a section that began at `since`; 0 is not known."""
+    if since != 0:
+        add_hold(sem.class_, side, machine_ns() - since)
 
 
 def rwsem_sleep(sem, task, site, bits):
     """Sleep until a side is free, and take it. Inside a call."""
     queue: cython.pointer[wait_queue_head] = cython.address(sem.wait)
     reads: cython.bint = bits & DOWNED_READ != 0
-    start: u64 = machine_ns()
-    holder_site: u32 = sem.site
+    w: sleep_stat
     result: cython.int = begin_sleep(cython.cast(u64, sem), task, site)
     flags: u64
     if result != TAKEN:
         return result
+    sleep_begins(
+        cython.address(w), cython.cast(u64, sem), sem.class_,
+        SIDE_READ if reads else SIDE_WRITE, site, sem.site, sem.last_cpu,
+    )  # fmt: skip
     flags = raw_spin_lock_irqsave(cython.address(queue.lock), site)
     enqueue_waiter(queue, task, WAIT_EXCLUSIVE | WAIT_RECHECKS | (0 if reads else WAIT_WRITER))
     while not (reader_may(sem, task) if reads else writer_may(sem, task)):
         sleep_once(queue, task, TASK_UNINTERRUPTIBLE, cython.address(flags))
     finish_sleep(queue, task)
-    lock_waited_stat(sem.class_, site, holder_site, machine_ns() - start)
+    sleep_counted(cython.address(w))
     rwsem_take(sem, task, site, bits)
     rwsem_wake(sem)
     raw_spin_unlock_irqrestore(cython.address(queue.lock), flags)

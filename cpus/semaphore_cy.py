@@ -25,15 +25,18 @@ from cython.cimports.cpus.sleeplock_cy import (
     note_downed,
     semaphore,
     settle_downed,
+    sleep_begins,
+    sleep_counted,
     sleep_once,
+    sleep_stat,
 )
 from cython.cimports.cpus.spinlock_cy import (
     CLASS_SLEEPING,
     RECOVER_NOTHING,
+    SIDE_WRITE,
+    add_hold,
     lock_acquired_stat,
     lock_class_named,
-    lock_held_stat,
-    lock_waited_stat,
     raw_spin_lock_irqsave,
     raw_spin_unlock_irqrestore,
 )
@@ -146,7 +149,7 @@ def take_semaphore(sem, task, site):
         settle_downed(task, lock, 0)
     sem.site = site
     sem.acquired_ns = machine_ns()
-    lock_acquired_stat(sem.class_, cython.address(sem.last_cpu))
+    lock_acquired_stat(sem.class_, SIDE_WRITE, cython.address(sem.last_cpu))
 
 
 def up_common(sem):
@@ -154,7 +157,7 @@ def up_common(sem):
     flags: u64 = raw_spin_lock_irqsave(cython.address(queue.lock), call_site())
     downer: cython.pointer[task_struct] = task_of_number(sem.downer)
     if sem.acquired_ns != 0 and downer != cython.NULL:
-        lock_held_stat(sem.class_, machine_ns() - sem.acquired_ns)
+        add_hold(sem.class_, SIDE_WRITE, machine_ns() - sem.acquired_ns)
     atomic64_store(
         cython.cast(cython.pointer[u64], cython.address(sem.count)),
         cython.cast(u64, cython.cast(u32, sem.count + 1)),
@@ -168,21 +171,24 @@ def up_common(sem):
 def sleep_for_semaphore(sem, task, state, site):
     """Sleep until the count is above 0 and take it, or until a signal comes. Inside a call."""
     queue: cython.pointer[wait_queue_head] = cython.address(sem.wait)
-    start: u64 = machine_ns()
-    holder_site: u32 = sem.site
+    w: sleep_stat
     result: cython.int = begin_sleep(cython.cast(u64, sem), task, site)
     flags: u64
     if result != TAKEN:
         return result
+    sleep_begins(
+        cython.address(w), cython.cast(u64, sem), sem.class_, SIDE_WRITE, site, sem.site,
+        sem.last_cpu,
+    )  # fmt: skip
     flags = raw_spin_lock_irqsave(cython.address(queue.lock), site)
     enqueue_waiter(queue, task, WAIT_EXCLUSIVE | WAIT_RECHECKS)
     while sem.count <= 0 and not (state == TASK_INTERRUPTIBLE and signal_pending_inside()):
         sleep_once(queue, task, state, cython.address(flags))
     finish_sleep(queue, task)
-    lock_waited_stat(sem.class_, site, holder_site, machine_ns() - start)
     if sem.count <= 0:
         result = -EINTR
     else:
+        sleep_counted(cython.address(w))
         take_semaphore(sem, task, site)
         if sem.count > 0:
             wake_up_locked(queue, 1, EITHER)

@@ -1,6 +1,7 @@
 """What sleeping locks share: which task holds which, who waits for whom, how one sleeps."""
 
 from cpus.atomic cimport s32, u16, u32, u64
+from cpus.percpu_cy cimport process_slot
 from cpus.task_cy cimport task_struct
 from cpus.waitqueue_cy cimport wait_queue_head
 
@@ -41,14 +42,30 @@ cdef public struct rw_semaphore:       # 72 bytes
 # `lock` is the native address of the struct.
 cdef void note_downed(task_struct *task, u64 lock, u64 bits) noexcept
 cdef void settle_downed(task_struct *task, u64 lock, u64 bits) noexcept
-cdef void forget_downed(task_struct *task, u64 lock, u64 bits) noexcept
+# Returns machine_ns() at which `task` took it; 0 when it is not followed.
+cdef u64 forget_downed(task_struct *task, u64 lock, u64 bits) noexcept
 cdef int begin_sleep(u64 lock, task_struct *task, u32 site) noexcept
 cdef int sleep_once(
     wait_queue_head *queue, task_struct *task, u64 state, u64 *flags
 ) except -1
 cdef void finish_sleep(wait_queue_head *queue, task_struct *task) noexcept
 
+cdef struct sleep_stat:    # one wait for a sleeping lock, on the waiter's own stack
+    u64 start              # machine_ns()
+    u64 delay              # of the holder's process at the start
+    process_slot *holder   # NULL: nobody known
+    u32 site
+    u32 holder_site
+    u32 side               # SIDE_*
+    u16 class_
+
+cdef void sleep_begins(sleep_stat *w, u64 lock, u16 class_, u32 side, u32 site,
+                       u32 holder_site, u32 last_cpu) noexcept
+# The lock can be taken: a wait that ended otherwise is not counted.
+cdef void sleep_counted(sleep_stat *w) noexcept
+
 # Helpers of this module alone.
 cdef void end_sleep(wait_queue_head *queue, task_struct *task) noexcept
 cdef bint closes_cycle(u64 lock, task_struct *task) noexcept
 cdef task_struct *holder_of(u64 lock) noexcept
+cdef process_slot *process_of_cpu(u64 cpu) noexcept

@@ -10,9 +10,18 @@ cycle) is taken with neither.
 
 import cython
 from cython.cimports.cpus.atomic import atomic64_cmpxchg, atomic64_load, atomic64_store
-from cython.cimports.cpus.percpu_cy import enter_quietly, leave
+from cython.cimports.cpus.lockstat_cy import lock_contended_stat, wait_time_stat
+from cython.cimports.cpus.percpu_cy import (
+    KIND_CPU,
+    NR_SLOTS,
+    SLOT_LIVE,
+    enter_quietly,
+    leave,
+    process_slot,
+    process_slots,
+)
 from cython.cimports.cpus.runqueue_cy import schedule_inside
-from cython.cimports.cpus.segment_cy import native
+from cython.cimports.cpus.segment_cy import machine_ns, native
 from cython.cimports.cpus.spinlock_cy import raw_spin_lock_irqsave, raw_spin_unlock_irqrestore
 from cython.cimports.cpus.task_cy import (
     DOWNED_TAKING,
@@ -23,6 +32,7 @@ from cython.cimports.cpus.task_cy import (
     task_of_number,
     task_struct,
 )
+from cython.cimports.cpus.waiting_cy import run_delay
 from cython.cimports.cpus.waitqueue_cy import (
     dequeue_waiter,
     finish_wait,
@@ -47,6 +57,7 @@ def settle_downed(task, lock, bits):
     i: cython.int
     for i in range(NR_DOWNED):
         if task.downed[i] == lock | bits | DOWNED_TAKING:
+            task.downed_ns[i] = machine_ns()
             atomic64_store(cython.address(task.downed[i]), lock | bits)
             return
 
@@ -55,14 +66,15 @@ def forget_downed(task, lock, bits):
     """The lock is given back, by whoever."""
     i: cython.int
     if task == cython.NULL:
-        return
+        return 0
     for i in range(NR_DOWNED):
         if (
             atomic64_load(cython.address(task.downed[i])) & ~cython.cast(u64, DOWNED_TAKING)
             == lock | bits
         ):
             atomic64_store(cython.address(task.downed[i]), 0)
-            return
+            return task.downed_ns[i]
+    return 0
 
 
 def begin_sleep(lock, task, site):
@@ -101,6 +113,38 @@ def finish_sleep(queue, task):
     atomic64_store(cython.address(task.state), TASK_RUNNING)
     dequeue_waiter(queue, task)
     atomic64_store(cython.address(task.waiting_for), 0)
+
+
+def sleep_begins(w, lock, class_, side, site, holder_site, last_cpu):
+    """Note when a wait began, who has the lock, and how long that one lacked a processor."""
+    holder: cython.pointer[task_struct] = holder_of(lock)
+    lock_contended_stat(class_, side, last_cpu)
+    w.class_ = class_
+    w.side = side
+    w.site = site
+    w.holder_site = holder_site
+    w.holder = cython.NULL if holder == cython.NULL else process_of_cpu(holder.cpu)
+    w.delay = run_delay(w.holder)
+    w.start = machine_ns()
+
+
+def sleep_counted(w):
+    """Count a wait that has ended with the lock; nothing of it is parked: the task slept."""
+    ns: u64 = machine_ns() - w.start
+    delay: u64 = run_delay(w.holder)
+    delay = delay - w.delay if delay > w.delay else 0
+    wait_time_stat(w.class_, w.site, w.holder_site, ns, 0, delay, w.side)
+
+
+def process_of_cpu(cpu):
+    """Return the slot of a CPU's own process, NULL when that is dead."""
+    i: cython.int
+    slot: cython.pointer[process_slot]
+    for i in range(NR_SLOTS):
+        slot = cython.address(process_slots[i])
+        if slot.kind == KIND_CPU and slot.cpu == cpu and slot.state == SLOT_LIVE:
+            return slot
+    return cython.NULL
 
 
 def end_sleep(queue, task):

@@ -7,9 +7,9 @@ from cpus.atomic cimport (
 from cpus.lockstat_cy cimport (
     CLASS_RW, CLASS_SLEEPING, CLASS_SPIN, NR_CLASSES, NR_RECOVERIES, RECOVER_CACHE,
     RECOVER_IRQ, RECOVER_NOTHING, RECOVER_OTHER, RECOVER_RUNQUEUE,
-    RECOVER_WAIT_QUEUE, RECOVER_ZONE, SIDE_WRITE, STAT_EXACT, STAT_OFF, hold_time_stat,
-    is_sampled, lock_acquired_stat, lock_class_named, lock_held_stat, lock_side, lock_stat,
-    lock_waited_stat, stat_level,
+    RECOVER_WAIT_QUEUE, RECOVER_ZONE, SIDE_READ, SIDE_WRITE, STAT_EXACT, STAT_OFF, add_hold,
+    hold_time_stat, is_sampled, lock_acquired_stat, lock_class_named, lock_side, lock_stat,
+    stat_level,
 )
 from cpus.percpu_cy cimport (
     HELD_LOCKS, cpu_area, held_lock, irq_restore, irq_save, process_slot, this_cpu, this_owner,

@@ -56,6 +56,7 @@ cdef public struct task_struct:
     u64 stack_base        # kernel address of its 8 KiB of RAM, 0 = none
     u64 wait_seq          # orders a rebuilt wait queue
     u64 downed[12]        # native addresses of sleeping locks it took | DOWNED_*, 0 = none
+    u64 downed_ns[12]     # machine_ns() at which it took each
     u64 number            # of the request it answers, for the monitor
     u64 generation        # 21 bits: how often this struct was used
     u64 uid               # whose program it is; 0 has every capability

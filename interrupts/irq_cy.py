@@ -104,13 +104,15 @@ def is_chained(line, entry):
     return at != 0
 
 
-def raise_irq(line: cython.ulonglong, cpu: object = None) -> None:
+def raise_irq(line: cython.longlong, cpu: object = None) -> None:
     """Send an edge on `line`; `cpu` says who takes it, None = any CPU of its mask.
 
     Any process, any context, inside no call; does not wait for the handlers.
     """
-    if line >= NR_IRQS:
+    if not 0 <= line < NR_IRQS:
         raise ValueError(f"no interrupt line {line}: 0 to {NR_IRQS - 1}")
+    if cpu is not None and not 0 <= cpu < segment_cy.header.nr_cpus:
+        raise ValueError(f"no CPU {cpu}: 0 to {segment_cy.header.nr_cpus - 1}")
     d: cython.pointer[irq_desc] = cython.address(irq_descs[line])
     old: u32
     atomic64_fetch_add(cython.address(d.nr_raised), 1)

@@ -134,8 +134,18 @@ def parse_fault(name: str, value: Any) -> dict[str, int]:
     return found
 
 
+SLABINFO_LAYOUTS: Final = ("1.1", "2.1")
+
+
 def parse_text(name: str, value: Any) -> str:
     """Return a text as it is."""
+    return str(value)
+
+
+def parse_layout(name: str, value: Any) -> str:
+    """Return the layout of /proc/slabinfo: the version's own, or 2.1, which tools read."""
+    if str(value) not in SLABINFO_LAYOUTS:
+        raise ConfigError(f"{name}={value!r}: there are {' and '.join(SLABINFO_LAYOUTS)}")
     return str(value)
 
 
@@ -165,6 +175,7 @@ OPTIONS: Final[dict[str, Callable[[str, Any], Any]]] = {
     "bigphysarea": lambda name, value: parse_int(name, value, 0),
     "slab_debug": parse_text,
     "slab_statistics": parse_flag,
+    "slabinfo": parse_layout,
     "panic_on_oops": parse_flag,
     "hz": lambda name, value: parse_int(name, value, 10, 1000),
     "timer": parse_flag,

@@ -17,7 +17,7 @@ from cpus.client import Connection, Task
 from cpus.errors import CpuDied, MachineError
 from smpmm import frozen
 from smpmm.config import Config, check_host, make_config
-from smpmm.machine_calls import MachineCalls, check_uid
+from smpmm.machine_calls import MachineCalls, check_number, check_uid
 
 BOOT_TIMEOUT_S = 30
 CLOSE_TIMEOUT_S = 5
@@ -175,8 +175,8 @@ class Machine(MachineCalls):
         flags: int = 0,
     ) -> Task:
         check_uid(uid)
-        if cpu is not None and not 0 <= cpu < self.config.cpus:
-            raise ValueError(f"cpu={cpu}: this machine has CPUs 0 to {self.config.cpus - 1}")
+        if cpu is not None:
+            check_number("cpu", cpu, self.config.cpus, "CPUs")
         payload = ship.dump_call(function, args, kwargs)
         connection = self._connection_here()
         number = channel.ANY_CPU if cpu is None else cpu

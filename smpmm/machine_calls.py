@@ -6,8 +6,11 @@ read when no CPU answers; then the segment is read by the monitor, and the text 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any, Final
+
+NR_IRQS: Final = 64  # as interrupts.irq_cy has them
 
 PLACES: Final = {
     "sys_open": "smpmm.file_calls:sys_open",
@@ -42,6 +45,14 @@ def check_uid(uid: object) -> None:
     """Raise ValueError for what is no user id: those have 32 bits, the last one is -1."""
     if type(uid) is not int or not 0 <= uid < 0xFFFFFFFF:
         raise ValueError(f"uid={uid!r}: a user id is an integer from 0 to {0xFFFFFFFE}")
+
+
+def check_number(name: str, value: object, count: int, what: str) -> None:
+    """Raise when `value` is no number of one of the machine's `count` CPUs or lines."""
+    if not isinstance(value, int):
+        raise TypeError(f"{name}={value!r}: not a whole number")
+    if not 0 <= value < count:
+        raise ValueError(f"{name}={value}: this machine has {what} 0 to {count - 1}")
 
 
 class MachineCalls:
@@ -122,6 +133,9 @@ class MachineCalls:
 
     def raise_irq(self, irq: int, cpu: int | None = None) -> None:
         """Raise an edge on an interrupt line, as a device does; `cpu` says who takes it."""
+        check_number("irq", irq, NR_IRQS, "lines")
+        if cpu is not None:
+            check_number("cpu", cpu, self.config.cpus, "CPUs")
         self._query("raise_irq", (irq, cpu))
 
     def start_synthetic(self, irq: int, rate: float, seed: int | None = None) -> None:
@@ -129,6 +143,9 @@ class MachineCalls:
 
         The gaps follow from the seed (default: the machine's) and the line.
         """
+        check_number("irq", irq, NR_IRQS, "lines")
+        if not 0 < rate < math.inf:
+            raise ValueError(f"rate={rate}: a number of interrupts per second above 0")
         seed = self.config.seed if seed is None else seed
         self._query("start_synthetic", (irq, rate, seed))
 

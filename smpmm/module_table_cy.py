@@ -40,7 +40,8 @@ USED_ONCE: int = MOD_USED_ONCE
 def claim_module(name: str, file: str) -> int:
     """Take a module record in state COMING; its serial, 0: the name is taken, -1: full."""
     name_bytes: bytes = name.encode()[:63]
-    file_bytes: bytes = file.encode()[-255:]
+    file_bytes: bytes = file.encode()
+    file_bytes = file_bytes[max(0, len(file_bytes) - 255) :]
     name_text: cython.p_const_char = name_bytes
     file_text: cython.p_const_char = file_bytes
     i: cython.int

@@ -20,7 +20,9 @@ MACHINE_OPTIONS: Final = (
     click.option("--cpus", type=click.IntRange(1, 64), help="Processors of the machine."),
     click.option("--mem", metavar="SIZE", help="RAM of the machine, such as 64M."),
     click.option("--kernel", metavar="VERSION", help="Kernel version that it follows: 2.4."),
-    click.option("--cmdline", metavar="TEXT", help="Kernel command line, such as slab_debug."),
+    click.option(
+        "--cmdline", metavar="TEXT", help="Kernel command line, such as slabinfo=2.1."
+    ),
     click.option("--disk", metavar="FILE", help="Host file behind the disk hda."),
     click.option("--seed", type=click.IntRange(0, 2**64 - 1), help="Seed of every choice."),
 )
@@ -172,9 +174,9 @@ def write_json(path: str, value: Any) -> None:
 def explain(error: Exception) -> int:
     """Say what ended a command and return its exit code."""
     from cpus.errors import ConfigError, MachineError
-    from smpmm_tools.runs import NoSuchRun
+    from smpmm_tools.runs import NoPlace, NoSuchRun
 
-    if isinstance(error, (ConfigError, NoSuchRun)):
+    if isinstance(error, (ConfigError, NoPlace, NoSuchRun)):
         click.echo(f"smpmm: {error}", err=True)
         return USAGE
     if isinstance(error, MachineError):

@@ -11,6 +11,7 @@ from typing import Any
 
 from smpmm_tools.output import Page, count_text, left, right, time_text
 
+SLEEPING = "semaphore"  # the kind of locks that tasks sleep for
 BY_LOCK = (
     left("lock"),
     left("type", spare=5),
@@ -53,16 +54,21 @@ def lock_row(one: dict[str, Any]) -> tuple[str, ...]:
         time_text(one["wait_max_ns"]) if nr else "-",
         average(one["wait_total_ns"], nr),
         time_text(one["descheduled_ns"]),
-        time_text(one["parked_ns"]),
+        parked_text(one["kind"], one),
         average(one["hold_total_ns"], one["nr_timed"]),
         time_text(one["hold_max_ns"]) if one["nr_timed"] else "-",
     )
 
 
-def point_row(lock: str, point: dict[str, Any]) -> tuple[str, ...]:
+def parked_text(kind: str, one: dict[str, Any]) -> str:
+    """Return how long waiters were parked; a task sleeps instead, its CPU runs others."""
+    return "-" if kind == SLEEPING else time_text(one["parked_ns"])
+
+
+def point_row(lock: dict[str, Any], point: dict[str, Any]) -> tuple[str, ...]:
     """Return the row of a pair of waiter and holder."""
     return (
-        lock,
+        lock["name"],
         point["waiter"],
         point["holder"],
         count_text(point["contentions"]),
@@ -70,7 +76,7 @@ def point_row(lock: str, point: dict[str, Any]) -> tuple[str, ...]:
         time_text(point["wait_max_ns"]),
         average(point["wait_total_ns"], point["contentions"]),
         time_text(point["descheduled_ns"]),
-        time_text(point["parked_ns"]),
+        parked_text(lock["kind"], point),
     )
 
 
@@ -91,6 +97,10 @@ def render(page: Page, stat: dict[str, Any], rows: int = 20) -> None:
         quiet = len(classes) - len(contended)
         page.line(f"{more}{quiet} lock classes were taken and never waited for.", "dim")
     render_points(page, contended, rows)
+    if any(one["kind"] == SLEEPING for one in contended):
+        page.line(
+            "Who waits for a semaphore sleeps, and its CPU runs others: never parked.", "dim"
+        )
     if stat.get("note"):
         page.line(stat["note"], "warn")
     if not stat["exact_hold_times"]:
@@ -102,7 +112,7 @@ def render(page: Page, stat: dict[str, Any], rows: int = 20) -> None:
 
 def render_points(page: Page, contended: list[dict[str, Any]], rows: int) -> None:
     """Print who waited where while who held the lock."""
-    points = [(one["name"], point) for one in contended for point in one["points"]]
+    points = [(one, point) for one in contended for point in one["points"]]
     if not points:
         return
     points.sort(key=lambda pair: -pair[1]["wait_total_ns"])

@@ -76,8 +76,9 @@ def render_load(page: Page, record: Any) -> None:
     page.heading("Throughput")
     page.table(COPIES, [*rows, load_row("all", total, seconds)])
     page.line(
-        "Copied: written into a device and read back, digests compared; no memory: driver "
-        "calls repeated for it. Allocations: objects and pages that another CPU frees.",
+        "Copied: written into a device and read back, digests compared, also through the "
+        "device that all CPUs share; no memory: driver calls repeated for it. Allocations: "
+        "objects and pages that another CPU frees.",
         "dim",
     )
 

@@ -44,9 +44,11 @@ def load(path: str) -> types.ModuleType:
     ship.register_by_value(MODULE)
     try:
         exec(compile(source, module.__file__, "exec"), module.__dict__)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         click.echo(findings.exception_text(error), err=True)
-        raise click.UsageError(f"{path} cannot be loaded: {error}") from None
+        raise click.UsageError(f"{path} cannot be loaded: {error!r}") from None
+    if not isinstance(getattr(module, "MACHINE", {}), dict):
+        raise click.UsageError(f"{path}: MACHINE is no dict of options")
     return module
 
 
@@ -103,6 +105,10 @@ def execute(
         if call == "host_main":
             return function(machine, *args)
         return machine.run(function, *args, cpu=0)
+    except SystemExit as stop:
+        if stop.code not in (None, 0):
+            found.append(Finding("SystemExit", f"{call}: sys.exit({stop.code!r})"))
+        return None
     except Exception as error:
         found.append(findings.of_exception(call, error))
         return None

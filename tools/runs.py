@@ -25,6 +25,10 @@ class NoSuchRun(Exception):
     """There is no run directory of this name."""
 
 
+class NoPlace(Exception):
+    """A run directory cannot be made."""
+
+
 class Run:
     """A run directory."""
 
@@ -62,9 +66,17 @@ class Run:
 
 
 def create(command: str, parent: str = DEFAULT_PARENT) -> Run:
-    """Make the directory of a new run and point `latest` at it."""
+    """Make the directory of a new run below `parent`; NoPlace says why it cannot be."""
     top = Path(parent)
-    top.mkdir(parents=True, exist_ok=True)
+    try:
+        top.mkdir(parents=True, exist_ok=True)
+        return make(top, command)
+    except OSError as error:
+        raise NoPlace(f"no directory for a run in {parent}: {error.strerror}") from None
+
+
+def make(top: Path, command: str) -> Run:
+    """Make the directory of a new run in `top` and point `latest` at it."""
     name = f"{command}-{time.strftime('%Y%m%d-%H%M%S')}"
     for suffix in ("", *(f"-{n}" for n in range(2, 1000))):
         path = top / (name + suffix)

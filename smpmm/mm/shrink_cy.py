@@ -220,6 +220,7 @@ def kmem_cache_shrink(cachep: object) -> int:
     """
     c: cython.pointer[kmem_cache] = cache_at(address_of(cachep))
     if c == cython.NULL:
+        refuse_none(cachep, "kmem_cache_shrink")
         c = checked_cache(address_of(cachep), "kmem_cache_shrink")
     enter_sleeping(b"kmem_cache_shrink")
     leave()
@@ -398,11 +399,18 @@ def reap_slabs(index: cython.int, nr_slabs: int) -> int:
     return done << c.gfporder
 
 
+def refuse_none(cachep: object, call: str) -> None:
+    """BUG for no cache at all, as the version has it; any other address is looked at."""
+    if address_of(cachep) == 0:
+        slab_report.kernel_bug(call, "no cache")
+
+
 def kmem_cache_destroy(cachep: object) -> int:
     """Destroy a cache: 0, or 1 while objects of it live, and then it stays as it was. May
     sleep."""
     c: cython.pointer[kmem_cache] = cache_at(address_of(cachep))
     if c == cython.NULL:
+        refuse_none(cachep, "kmem_cache_destroy")
         c = checked_cache(address_of(cachep), "kmem_cache_destroy")
     enter_sleeping(b"kmem_cache_destroy")
     leave()

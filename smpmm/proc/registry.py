@@ -29,7 +29,7 @@ FILES: Final = MappingProxyType(
         "lock_stat": "cpus.lockstat:proc_read",
         "meminfo": "smpmm.proc.memory:meminfo",
         "modules": "smpmm.module:modules_text",
-        "slabinfo": "smpmm.mm.slabinfo:slabinfo_text",
+        "slabinfo": "smpmm.mm.slabinfo:proc_read",
         "uptime": "smpmm.proc.texts:uptime_text",
         "version": "smpmm.proc.texts:version_text",
     }
@@ -38,7 +38,7 @@ FILES: Final = MappingProxyType(
 WRITERS: Final = MappingProxyType(
     {
         "lock_stat": "cpus.lockstat:proc_write",
-        "slabinfo": "smpmm.mm.slabinfo:slabinfo_write",
+        "slabinfo": "smpmm.mm.slabinfo:proc_write",
     }
 )
 

@@ -49,6 +49,14 @@ def test_arguments_and_a_function_of_another_name(tmp_path) -> None:
     assert f"{path}:add" in out and "-- 40 2" in out
 
 
+@pytest.mark.parametrize(("status", "code"), [("", 0), ("0", 0), ("4", 1), ("'no'", 1)])
+def test_a_workload_may_end_by_sys_exit(status, code, tmp_path) -> None:
+    path = write(tmp_path, f"import sys\n\n\ndef main():\n    sys.exit({status})\n")
+    found, out, _ = smpmm("run", path, "--cpus", "1", cwd=tmp_path)
+    assert found == code, out
+    assert (f"SystemExit: main: sys.exit({status})" in out) == bool(code)
+
+
 def test_the_files_machine_is_a_default_that_options_win_over(tmp_path) -> None:
     path = write(
         tmp_path,

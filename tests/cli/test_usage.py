@@ -48,6 +48,30 @@ def test_wrong_usage_is_2_and_names_what_is_wrong(words, named, tmp_path) -> Non
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("def main(:\n", "invalid syntax"),
+        ("import sys\nsys.exit(7)\n", "SystemExit(7)"),
+        ("MACHINE = 5\n\n\ndef main():\n    pass\n", "MACHINE"),
+        ("x = 1\n", "neither main()"),
+    ],
+)
+def test_a_workload_that_cannot_be_loaded_is_wrong_usage(text, named, tmp_path) -> None:
+    (tmp_path / "work.py").write_text(text)
+    code, out, err = smpmm("run", "work.py", cwd=tmp_path)
+    assert (code, out) == (2, "")
+    assert named in err
+
+
+def test_a_directory_that_cannot_be_made_is_wrong_usage(tmp_path) -> None:
+    (tmp_path / "file").write_text("")
+    code, _, err = smpmm("stress", "-o", "file/runs", "--cpus", "1", cwd=tmp_path)
+    assert code == 2
+    assert "file/runs: Not a directory" in err
+    assert "Traceback" not in err
+
+
 def test_a_reader_that_has_seen_enough_is_no_failure() -> None:
     """As in `smpmm --help | true`."""
     reader, writer = os.pipe()

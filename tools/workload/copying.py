@@ -149,5 +149,5 @@ def write_shared(
             done[number] = nr_bytes
     return {
         "kind": "shared", "device": path, "cpu": smp_processor_id(), "pid": current().pid,
-        "files": nr_rounds, "bytes": nr_bytes, "mismatches": mismatches, **calls.counts(),
+        "rounds": nr_rounds, "bytes": nr_bytes, "mismatches": mismatches, **calls.counts(),
     }  # fmt: skip

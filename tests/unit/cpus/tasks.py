@@ -13,8 +13,8 @@ RAM = 0xC0000000
 class Tasks:
     """A small machine whose CPU runs what is spawned until everything sleeps."""
 
-    def __init__(self) -> None:
-        support.small_machine(spinlock_cy, task_cy, runqueue_cy, waitqueue_cy)
+    def __init__(self, cpus: int = 1) -> None:
+        support.small_machine(spinlock_cy, task_cy, runqueue_cy, waitqueue_cy, cpus=cpus)
         self.main = getcurrent()
         self.greenlets: dict[int, greenlet] = {}
         self.log: list[str] = []

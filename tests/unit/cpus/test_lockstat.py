@@ -28,7 +28,7 @@ FILE = re.compile(
     r"  waittime-min   waittime-max waittime-total   waittime-avg    acq-bounces "
     r"  acquisitions   holdtime-min   holdtime-max holdtime-total   holdtime-avg\n-{221}\n\n"
     r"(?:(?P<rows>(?: *\S.{0,60}:[ \d]{14} [^\n]*\n){1,2})(?P<points>(?: *-+\n"
-    r"(?:.{40} [ \d]{14} +\[<[0-9a-f]+>\] \S[^\n]*\n){1,4}){2})?\n\.{221}\n\n)+\Z"
+    r"(?:.{40} [ \d]{14} +\[<[0-9a-f]+>\] \S[^\n]*\n){1,4}){2}\n\.{221}\n\n)?)+\Z"
 )
 ROW = re.compile(
     r"(?=.{41}[ \d]{14} )(?P<name> *\S.*?(?:-W|-R)?):(?P<con_bounces> *\d+) "
@@ -37,7 +37,8 @@ ROW = re.compile(
 )
 
 # As a 6.1 kernel printed it, shortened: the ruler under a name that is read and written has
-# two columns more, a name ends at column 41 with its colon.
+# two columns more, a name ends at column 41 with its colon. Dots follow places of waiters
+# only: of the last class nobody waited for a lock.
 KERNEL = (
     "lock_stat version 0.4\n" + "-" * 221 + "\n"
     "                              class name    con-bounces    contentions   waittime-min"
@@ -55,9 +56,9 @@ KERNEL = (
     "                        ----------------\n"
     "                          &mm->mmap_lock             16          [<ffffffff8112c983>]"
     " do_mprotect_pkey+0x105/0x347\n\n" + "." * 221 + "\n\n"
-    "                             &rq->__lock:           242            241           1.33"
-    "       18496.21      310610.79        1288.84           9463         117452"
-    "           0.00       16943.30     2916100.42          24.83\n\n" + "." * 221 + "\n\n"
+    "                             &rq->__lock:             0              0           0.00"
+    "           0.00           0.00           0.00           9463         117452"
+    "           0.00       16943.30     2916100.42          24.83\n"
 )
 
 
@@ -130,6 +131,21 @@ def test_a_lock_without_readers_has_one_row():
     rwlock_calls_cy.read_lock(RW)
     rwlock_calls_cy.read_unlock(RW)
     assert len(rows(lockstat.proc_text(lockstat.gather()))) == 2
+
+
+def test_a_lock_that_was_only_read_has_the_row_of_its_readers_only():
+    rwlock_calls_cy.read_lock(RW)
+    rwlock_calls_cy.read_unlock(RW)
+    (one,) = rows(lockstat.proc_text(lockstat.gather()))
+    assert one["name"].endswith("-R")
+
+
+def test_a_class_that_nobody_waited_for_has_no_ruler():
+    lock_cy.spin_lock(LOCK)
+    lock_cy.spin_unlock(LOCK)
+    text = lockstat.proc_text(lockstat.gather())
+    assert FILE.match(text)
+    assert "." * 221 not in text
 
 
 def test_a_wait_is_counted_on_its_side_with_its_acquisition():

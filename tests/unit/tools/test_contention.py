@@ -47,6 +47,13 @@ def test_a_row_has_holder_descheduled_and_parked_time() -> None:
     assert "13.00 us" in row and "11.00 us" in row and "900.00 us" in row
 
 
+def test_who_waits_for_a_semaphore_is_not_parked() -> None:
+    one = lock_class("sem", 900, [point("down (a.py:1)", "up (b.py:2)", 900_000)])
+    lines = rendered({**one, "kind": "semaphore"})
+    assert not any("7.00 us" in line or "11.00 us" in line for line in lines)
+    assert any("never parked" in line for line in lines)
+
+
 def test_callers_of_all_locks_are_sorted_together() -> None:
     lines = rendered(
         lock_class("a", 100, [point("small", "x", 1000)]),

@@ -45,6 +45,13 @@ def test_version_2_1_has_sixteen_tokens() -> None:
         slabinfo.slabinfo_text("3.0")
 
 
+def test_a_name_with_a_blank_is_one_word_in_2_1() -> None:
+    cache_cy.kmem_cache_create("two words", 100, 0, 0, None, None)
+    assert slabinfo.slabinfo_text().splitlines()[2].startswith("two words ")
+    line = slabinfo.slabinfo_text("2.1").splitlines()[3]
+    assert line.split()[0] == "two_words" and len(line.split()) == 16
+
+
 def test_objects_in_arrays_count_as_active() -> None:
     slab_cy.kfree(slab_cy.kmalloc(128, GFP_KERNEL))
     line = next(x for x in slabinfo.slabinfo_text().splitlines() if x.startswith("size-128 "))
@@ -78,4 +85,6 @@ def test_a_limit_of_0_takes_the_arrays_away() -> None:
 )  # fmt: skip
 def test_a_write_that_makes_no_sense_is_refused(text: str) -> None:
     assert slabinfo.slabinfo_write(text) == -22
+    with pytest.raises(OSError, match="Invalid argument: '/proc/slabinfo'"):
+        slabinfo.proc_write(text)
     assert cache("size-32")["limit"] == 252

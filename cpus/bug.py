@@ -59,6 +59,9 @@ _IN_INTERRUPT = MappingProxyType(
 )
 
 
+_SCHEDULERS = frozenset(("schedule", "schedule_timeout", "yield"))
+
+
 def _describe_idle() -> tuple[str, int]:
     return "swapper", 0
 
@@ -190,12 +193,18 @@ def sleeping(what: str) -> None:
     linux = _IN_INTERRUPT.get(what) if info["preempt_count"] & 0xFFFFF00 else None
     trace = call_trace()
     where = trace[0].strip() if trace else "?"
+    count = info["preempt_count"]
+    text = (
+        f"BUG: sleeping function called from invalid context at {where}: {what}\n"
+        f"in_atomic(): {int(count != 0)}, "
+        f"irqs_disabled(): {int(info['irqs_off'] != 0)}, pid: {pid}, name: {comm}\n"
+        f"preempt_count: {count:x}, expected: 0"
+    )
+    if count and what in _SCHEDULERS:  # the scheduler itself asks no might_sleep()
+        text = f"BUG: scheduling while atomic: {comm}/{pid}/0x{count:08x}"
     report(
         SleepingInAtomic,
-        f"BUG: sleeping function called from invalid context at {where}: {what}\n"
-        f"in_atomic(): {int(info['preempt_count'] != 0)}, "
-        f"irqs_disabled(): {int(info['irqs_off'] != 0)}, pid: {pid}, name: {comm}\n"
-        f"preempt_count: {info['preempt_count']:x}, expected: 0",
+        text,
         linux=linux
         or "no check until it really sleeps: schedule() in an interrupt is a BUG, "
         "under a spinlock the machine may hang",

@@ -186,6 +186,8 @@ OPTIONS: Final[dict[str, Callable[[str, Any], Any]]] = {
 def parse_cmdline(text: str) -> dict[str, Any]:
     """Return the options of a kernel command line; `module.parameter=value` stays text."""
     found: dict[str, Any] = {}
+    if not isinstance(text, str):
+        raise ConfigError(f"cmdline={text!r}: not a text")
     for word in text.split():
         name, equals, value = word.partition("=")
         if "." in name:

@@ -31,7 +31,7 @@ from cython.cimports.cpus.handle_cy import address_of
 from cython.cimports.cpus.percpu_cy import in_task, this_cpu
 from cython.cimports.cpus.task_cy import NR_TASKS, TASK_FREE
 from cython.cimports.libc.stdio import snprintf
-from cython.cimports.libc.string import strlen
+from cython.cimports.libc.string import strlen, strstr
 from cython.cimports.smpmm import fault_log_cy as records
 from cython.cimports.smpmm.fault_log_cy import (
     faults_of,
@@ -330,6 +330,8 @@ def say(a):
         return
     n = stack_sites(stack, FAULT_STACK_SAID)
     for i in range(n):
+        if strstr(sites[stack[i]].file, b"cpus/sched.py") != cython.NULL:
+            break  # below the task itself is no kernel code
         snprintf(
             text, 200, b" %s (%s:%u)", sites[stack[i]].function, sites[stack[i]].file,
             sites[stack[i]].line,

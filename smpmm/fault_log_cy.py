@@ -134,6 +134,16 @@ def end_faults(last, how, result, error):
         last = r.before
 
 
+def kernel_stack(numbers: list) -> list:
+    """Return call sites as text, without what stands below the task itself."""
+    files = [callsite_cy.site_info(number)[1] for number in numbers]
+    return [
+        callsite_cy.site_text(number)
+        for number, file in zip(numbers, files, strict=True)
+        if not file.endswith("cpus/sched.py")
+    ]
+
+
 def injected(since: int = 0) -> list:
     """Return the records of injected faults from number `since` on, as far as they are kept.
 
@@ -154,7 +164,7 @@ def injected(since: int = 0) -> list:
             {
                 "number": n, "ns": r.ns, "task": r.task, "comm": r.comm.decode(),
                 "cpu": r.cpu, "size": r.size, "nth": r.nth, "name": NAMES[r.which],
-                "stack": [callsite_cy.site_text(r.sites[i]) for i in range(r.nr_sites)],
+                "stack": kernel_stack([r.sites[i] for i in range(r.nr_sites)]),
                 "call": r.call.decode() or None,
                 "result": r.result if r.ended == ENDED_CALL and not error else None,
                 "error": error or None, "ended": r.ended != ENDED_NOT,

@@ -58,6 +58,7 @@ def test_a_call_of_the_workload_s_own_returns_0_and_the_task_s_end_is_told(machi
     one, two = machine.faults()
     assert one["call"] is None and "ask_and (test_records.py" in one["stack"][0]
     assert one["outcome"] == "0 to the task, which returned"
+    assert not any("sched.py" in place for place in one["stack"])
     assert two["outcome"] == "0 to the task, which ended with KeyError"
     assert machine.faults(since=2) == [] and len(machine.faults(since=1)) == 1
 
@@ -89,6 +90,7 @@ def test_verbose(machine, verbose, message, stack) -> None:
     log = machine.dmesg()
     assert log.count("FAULT_INJECTION: forcing a failure\n") == message
     assert log.count("ask_and (") == stack
+    assert "sched.py" not in log
 
 
 def count_events() -> list[int]:

@@ -15,6 +15,7 @@ from cpus import (
     percpu_cy,
     segment_cy,
     spinlock_cy,
+    task_calls_cy,
 )
 from tests.support import in_child, small_machine
 
@@ -62,6 +63,16 @@ def test_sleeping_under_locks_reads_as_the_kernels_own():
     assert lines[7] == "Call Trace:"
     matches(lines[8], rf" {here}")
     assert lines[-1].startswith("[SleepingInAtomic; Linux 2.4 here: ")
+
+
+def test_the_scheduler_says_that_it_is_called_while_atomic():
+    lock_cy.spin_lock(LOCK)
+    lock_cy.spin_lock(OTHER)
+    with pytest.raises(errors.SleepingInAtomic) as caught:
+        task_calls_cy.schedule()
+    lines = caught.value.report.splitlines()
+    assert lines[0] == "BUG: scheduling while atomic: insmod/44/0x00000002"
+    assert lines[1] == "2 locks held by insmod/44:"
 
 
 def test_since_when_a_lock_is_held_is_said_when_sections_are_timed():

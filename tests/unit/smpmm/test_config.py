@@ -48,6 +48,8 @@ def test_sizes_have_units(text):
         {"no_such_option": 1},
         {"cmdline": "no_such_option=1"},
         {"cmdline": "mem=lots"},
+        {"cmdline": 5},
+        {"slabinfo": "3.0"},
         {"cmdline": "slab_statistics=perhaps"},
     ],
     ids=str,

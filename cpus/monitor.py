@@ -39,6 +39,7 @@ from cpus.channel import FrameReader, Message, Outbox
 KIND_MONITOR: Final = 0
 KIND_CPU: Final = 1
 KIND_HANDLER: Final = 2
+COUNT_MOVING: Final = 0x8000  # of a slot's counted_cpu: is just being counted in or out
 KIND_DEVICE: Final = 3
 CPU_OFFLINE: Final = 0
 CPU_DEAD: Final = 2
@@ -54,6 +55,7 @@ death_hooks: list[Callable[[int, int, int], None]] = []
 request_handlers: dict[str, Callable[["Monitor", "Child", Any], Any]] = {}
 # Functions "module:name" that a live CPU runs after a death: function(slot, kind, cpu).
 recovery_names: list[str] = []
+gate_recovery_names: list[str] = []
 # Functions "module:name" that a live CPU runs when a client has gone: function(its number).
 client_exit_names: list[str] = []
 
@@ -71,6 +73,11 @@ def register_request(name: str, function: Callable[["Monitor", "Child", Any], An
 def on_death(function: Callable[[int, int, int], None]) -> None:
     """Have the monitor call function(slot, kind, cpu) for each of its processes that dies."""
     death_hooks.append(function)
+
+
+def register_gate_recovery(name: str) -> None:
+    """Have a live CPU run "module:function" (slot, cpu) when what died had interrupted `cpu`."""
+    gate_recovery_names.append(name)
 
 
 def register_recovery(name: str) -> None:
@@ -99,6 +106,7 @@ class Child:
     reader: FrameReader
     outbox: Outbox
     requests: set[int] = field(default_factory=set)
+    gate_cpu: int = -1  # that it had interrupted, or was about to, when it died
     ending: bool = False  # was told to end: its death is no news
     death: deaths.Death | None = None
 
@@ -300,6 +308,7 @@ class Monitor:
         seen_ns = segment_cy.uptime_ns()
         _, status = os.waitpid(child.pid, 0)
         info = percpu_cy.slot_info(child.slot)
+        child.gate_cpu = (info["counted_cpu"] & ~COUNT_MOVING) - 1
         percpu_cy.mark_dead(child.slot)
         if child.kind == KIND_CPU:
             percpu_cy.set_cpu_state(child.cpu, CPU_DEAD)

@@ -7,16 +7,26 @@ from cpus import callsite_cy, event_cy, exit_cy, lockstat_cy, monitor, ship
 EVENT_DIED: Final = 14
 
 
-def run(names: tuple[str, ...], slot: int, kind: int, cpu: int) -> None:
+def run(
+    names: tuple[str, ...],
+    gate_names: tuple[str, ...],
+    slot: int,
+    kind: int,
+    cpu: int,
+    gate_cpu: int,
+) -> None:
     """Run the registered recovery functions, each "module:function", for a dead process.
 
-    A kernel task on a live CPU; may sleep. One that fails does not keep the others from
-    running.
+    `gate_names` first, if it had interrupted `gate_cpu`, which lives: with (slot, gate_cpu);
+    the others with (slot, kind, cpu). A kernel task on a live CPU; may sleep. One that fails
+    does not keep the others from running.
     """
     event_cy.event(EVENT_DIED, slot, kind, cpu, 0)
-    for name in names:
+    calls = [(name, (slot, gate_cpu)) for name in gate_names if gate_cpu >= 0]
+    calls += [(name, (slot, kind, cpu)) for name in names]
+    for name, arguments in calls:
         try:
-            ship.named(name)(slot, kind, cpu)
+            ship.named(name)(*arguments)
         except Exception as error:
             event_cy.log(f"smpmm: recovery {name} after slot {slot}: {error!r}", 2)
 

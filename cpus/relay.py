@@ -347,7 +347,14 @@ class Relay:
         payload = pickle.dumps(
             (
                 "cpus.recovery:run",
-                (tuple(monitor.recovery_names), child.slot, child.kind, child.cpu),
+                (
+                    tuple(monitor.recovery_names),
+                    tuple(monitor.gate_recovery_names),
+                    child.slot,
+                    child.kind,
+                    child.cpu,
+                    child.gate_cpu,
+                ),
                 {},
             )
         )

@@ -129,6 +129,7 @@ def init(config: object) -> None:
 def on_start(machine: object, config: object) -> None:
     """Have the allocator recovered after a death. The monitor."""
     monitor.register_recovery("smpmm.mm.slab_recover_cy:recover")
+    monitor.register_gate_recovery("smpmm.mm.slab_recover_cy:recover_interrupted")
 
 
 def _geometry(size: int, offset: int, flags: int):

@@ -4,6 +4,9 @@ from cpus.atomic cimport u8, u32, u64
 from smpmm.mm.page_cy cimport page
 from smpmm.mm.slab_list_cy cimport array_cache, kmem_cache, slab
 
+cdef enum:
+    NO_CPU = 0xff                # no object is in its arrays
+
 cdef void recover_slab(u64 pfn, u64 cpu, u64 slot) noexcept
 cdef void recover_objects(kmem_cache *c, slab *s, u64 holder) noexcept
 cdef bint is_orphan(u64 truth, u64 slot) noexcept

@@ -69,17 +69,12 @@ from cython.cimports.smpmm.mm.slab_list_cy import (
 from cython.cimports.smpmm.mm.zone_cy import free_block
 
 
-def recover(slot: cython.ulonglong, kind: cython.int, cpu: cython.ulonglong) -> None:
+def recover(slot: cython.ulonglong, kind: cython.int, cpu: cython.longlong) -> None:
     """Give back what the dead process of `slot` had; a task on a live CPU. O(pages + objects).
 
-    `cpu` is the CPU that it was. A dead CPU's arrays are emptied here; when a handler died,
-    the CPU lives, and its arrays are emptied as that CPU: here, or through its gate.
+    With it went the arrays of `cpu`, if it was that CPU's own process.
     """
-    other: cython.bint = kind != KIND_CPU and this_cpu != cython.address(cpu_areas[cpu])
-    gated: cython.bint = other and gate_acquire(cpu) == 0
-    recover_arrays(cpu, slot)
-    if gated:
-        gate_release()
+    recover_arrays(cpu if kind == KIND_CPU else NO_CPU, slot)
     enter()
     recover_caches()
     leave()
@@ -90,8 +85,22 @@ def recover(slot: cython.ulonglong, kind: cython.int, cpu: cython.ulonglong) -> 
     free_orphans_of(slot)
 
 
+def recover_interrupted(slot: cython.ulonglong, cpu: cython.ulonglong) -> None:
+    """Empty the arrays of a live CPU that a process had interrupted when it died.
+
+    A task, as that CPU: on it, or through its gate. O(pages + objects).
+    """
+    gated: cython.bint = this_cpu != cython.address(cpu_areas[cpu]) and gate_acquire(cpu) == 0
+    recover_arrays(cpu, slot)
+    if gated:
+        gate_release()
+
+
 def recover_arrays(cpu: cython.ulonglong, slot: cython.ulonglong) -> None:
-    """Give the objects in a CPU's arrays back to their slabs, whatever the arrays say."""
+    """Give the objects in a CPU's arrays back to their slabs, whatever the arrays say.
+
+    NO_CPU: only what the process of `slot` had on its way.
+    """
     pfn: u64
     i: u64
     enter()
@@ -101,8 +110,9 @@ def recover_arrays(cpu: cython.ulonglong, slot: cython.ulonglong) -> None:
     for pfn in range(nr_pages):
         if truth_kind(mem_map[pfn].truth) == PAGE_SLAB:
             recover_slab(pfn, cpu, slot)
-    for i in range(slab_global.nr_caches):
-        cpu_array(caches + i, cpu).avail = 0
+    if cpu != NO_CPU:
+        for i in range(slab_global.nr_caches):
+            cpu_array(caches + i, cpu).avail = 0
     irq_restore(flags)
     leave()
 

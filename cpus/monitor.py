@@ -76,7 +76,7 @@ def on_death(function: Callable[[int, int, int], None]) -> None:
 
 
 def register_gate_recovery(name: str) -> None:
-    """Have a live CPU run "module:function" (slot, cpu) when what died had interrupted `cpu`."""
+    """Have a live CPU run "module:function" (slot, cpu) if what died had interrupted `cpu`."""
     gate_recovery_names.append(name)
 
 

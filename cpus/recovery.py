@@ -22,6 +22,7 @@ def run(
     does not keep the others from running.
     """
     event_cy.event(EVENT_DIED, slot, kind, cpu, 0)
+    calls: list[tuple[str, tuple[int, ...]]]
     calls = [(name, (slot, gate_cpu)) for name in gate_names if gate_cpu >= 0]
     calls += [(name, (slot, kind, cpu)) for name in names]
     for name, arguments in calls:

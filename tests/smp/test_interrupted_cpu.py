@@ -1,4 +1,4 @@
-"""A process dies as the CPU that it has interrupted: the CPU lives, and its arrays are right."""
+"""A process dies as the CPU that it has interrupted: that one lives, its arrays are right."""
 
 from typing import Any
 

@@ -32,7 +32,7 @@ from cpus import (
 )
 from cpus.errors import MachineError
 from smpmm import scratch
-from smpmm.config import RESERVED_BYTES, Config
+from smpmm.config import NOT_BUILT_IN, RESERVED_BYTES, Config
 from smpmm.mm import window_cy
 
 SEGMENT_BASE: Final = 0x2000_0000_0000
@@ -153,6 +153,9 @@ def boot(config: Config) -> tuple[int, dict[str, Any]]:
         module.attach(config)
     percpu_cy.set_semaphores([make_semaphore() for _ in range(config.cpus)])
     event_cy.log(f"Linux version {config.kernel} (smpmm), {config.cpus} CPUs, {what}", 6)
+    for name in NOT_BUILT_IN:
+        if config.option(name):
+            event_cy.log(f"smpmm: {name} is not built into this kernel: ignored", 4)
     for module in modules:
         if hasattr(module, "init"):
             module.init(config)

@@ -183,6 +183,10 @@ OPTIONS: Final[dict[str, Callable[[str, Any], Any]]] = {
 }
 
 
+# Known, and without effect in this version: a machine that is given one says so in its log.
+NOT_BUILT_IN: Final = ("bigphysarea", "slab_debug", "slab_statistics")
+
+
 def parse_cmdline(text: str) -> dict[str, Any]:
     """Return the options of a kernel command line; `module.parameter=value` stays text."""
     found: dict[str, Any] = {}

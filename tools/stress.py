@@ -87,10 +87,12 @@ class Stress:
 
     def perform(self) -> dict[str, Any]:
         """Do everything; returns the record that the report is made of."""
-        self.start()
         try:
+            self.start()
             self.wait()
         except KeyboardInterrupt:
+            if not self.tasks:
+                raise
             self.record["interrupted"] = True
         self.finish_load()
         self.collect()

@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from smpmm import KernelBug, Machine
-from smpmm.kernel import *
+from smpmm.kernel import kmem_cache_destroy, kmem_cache_shrink, mdelay, raise_irq
 
 
 @pytest.fixture(scope="module")

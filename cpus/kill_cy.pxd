@@ -22,7 +22,7 @@ cdef enum:
     KILL_SLAB_GROW = 14        # pages taken, slab not yet on the cache's list
     KILL_SLAB_GROWN = 15       # slab on the list, lock still held
     KILL_SLAB_DESTROY = 16     # slab off the list, pages not yet freed
-    KILL_CACHE_CREATE = 17     # descriptor filled, not yet on the chain
+    KILL_CACHE_CREATE = 17     # on the chain, its address not yet written
     KILL_CACHE_DESTROY = 18    # off the chain, slabs not yet freed
     KILL_TASK_SLEEP = 19       # on a wait queue, not yet scheduled away
     KILL_TASK_WAKE = 20        # off the wait queue, not yet on the run queue

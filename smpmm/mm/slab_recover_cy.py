@@ -41,7 +41,6 @@ from cython.cimports.smpmm.mm.page_cy import (
 from cython.cimports.smpmm.mm.slab_cy import free_object
 from cython.cimports.smpmm.mm.slab_grow_cy import release_slab
 from cython.cimports.smpmm.mm.slab_list_cy import (
-    CACHE_DYING,
     CACHE_FREE,
     CACHE_LIVE,
     NR_CACHES,
@@ -153,7 +152,8 @@ def recover_caches():
     i: u64
     for i in range(slab_global.nr_caches):
         if caches[i].creator != 0 and owner_dead(caches[i].creator):
-            if caches[i].state == CACHE_DYING:
+            # Made or destroyed to the end or not at all: the handle's address decides.
+            if caches[i].state != CACHE_FREE:
                 atomic32_store(
                     cython.address(caches[i].state),
                     CACHE_LIVE if caches[i].address != 0 else CACHE_FREE,

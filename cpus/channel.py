@@ -21,6 +21,8 @@ CHUNK_BYTES: Final = 1 << 18
 ANY_CPU: Final = -1
 # Clients have numbers of their own, above every pid: who has a file open is one or the other.
 FIRST_CLIENT: Final = 1 << 32
+# Above a client's number stands which of its opens it was.
+CLIENT_MASK: Final = (1 << 33) - 1
 
 # client → monitor
 CALL: Final = 1  # run the payload as a task on `cpu`

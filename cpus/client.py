@@ -6,6 +6,7 @@ any two bytecodes: what moves between socket and buffer moves inside one C call
 (`deque(map(…))`).
 """
 
+import itertools
 import os
 import pickle
 import select
@@ -52,6 +53,7 @@ class Connection:
         self.failure: str | None = None
         self._pending: dict[int, Pending] = {}
         self._nr_requests = 0
+        self.opens = itertools.count(1)  # numbers of the files that it opens
         self._in = bytearray()
         self._out = bytearray()
         self._sending = threading.RLock()

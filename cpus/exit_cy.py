@@ -15,10 +15,14 @@ from cython.cimports.cpus.rwsem_cy import up_read_common, up_write_common
 from cython.cimports.cpus.segment_cy import NR_CPUS
 from cython.cimports.cpus.semaphore_cy import up_common
 from cython.cimports.cpus.sleeplock_cy import RWSEM_MAGIC, SEM_MAGIC, rw_semaphore, semaphore
-from cython.cimports.cpus.spinlock_cy import raw_spin_lock_irqsave, raw_spin_unlock_irqrestore
+from cython.cimports.cpus.spinlock_cy import (
+    LOCK_MAGIC,
+    raw_spin_lock_irqsave,
+    raw_spin_unlock_irqrestore,
+)
 from cython.cimports.cpus.task_cy import (
+    DOWNED_MOVING,
     DOWNED_READ,
-    DOWNED_TAKING,
     NR_DOWNED,
     NR_TASKS,
     TASK_FREE,
@@ -71,7 +75,8 @@ def bury_tasks(cpu: int) -> list:
                 continue
             words = sleeping_lock_words(entry & ~cython.cast(u64, 7))
             enter()
-            given: cython.bint = give_up(entry, task)
+            entry = settled(task, j)
+            given: cython.bint = entry != 0 and give_up(entry, task)
             leave()
             if given:
                 held.append(words)
@@ -105,6 +110,24 @@ def leave_queue_of(task):
     raw_spin_unlock_irqrestore(cython.address(queue.lock), flags)
 
 
+def settled(task, j):
+    """Return a note of a dead task, 0 when the lock was not taken or is given back."""
+    note: u64 = atomic64_load(cython.address(task.downed[j]))
+    queue: cython.pointer[wait_queue_head]
+    flags: u64
+    if note & DOWNED_MOVING:
+        # It died with the queue's lock, or nobody has taken that from it since.
+        queue = cython.cast(cython.pointer[wait_queue_head], note & ~cython.cast(u64, 7))
+        if queue.lock.magic != LOCK_MAGIC:
+            return 0
+        flags = raw_spin_lock_irqsave(cython.address(queue.lock), 0)
+        raw_spin_unlock_irqrestore(cython.address(queue.lock), flags)
+        note = atomic64_load(cython.address(task.downed[j]))
+    # The time at which it took the lock may not have been written: its hold is not counted.
+    task.downed_ns[j] = 0
+    return note
+
+
 def give_up(entry, task):
     """Give back what a dead task held by one note of its `downed` list; true if it held it."""
     lock: u64 = entry & ~cython.cast(u64, 7)
@@ -112,19 +135,17 @@ def give_up(entry, task):
     rwsem: cython.pointer[rw_semaphore] = cython.cast(cython.pointer[rw_semaphore], lock)
     number: u32 = task_number(task)
     if sem.magic == SEM_MAGIC:
-        if entry & DOWNED_TAKING and sem.downer != number:
-            return False
         if sem.initial == 1 and sem.downer != number:
             return False
         if sem.count >= cython.cast(cython.int, sem.initial):
             return False
-        up_common(sem)
+        up_common(sem, task)
         return True
     if rwsem.magic == RWSEM_MAGIC:
         if entry & DOWNED_READ:
-            if rwsem.count <= 0 or entry & DOWNED_TAKING:
+            if rwsem.count <= 0:
                 return False
-            up_read_common(rwsem)
+            up_read_common(rwsem, task)
             return True
         if rwsem.count >= 0 or rwsem.downer != number:
             return False

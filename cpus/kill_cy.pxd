@@ -47,6 +47,8 @@ cdef enum:
     KILL_LOG_RESERVED = 39     # records of the log reserved, not yet written
     KILL_FILE_CLAIMED = 40     # an open file is in the table, its driver does not know it
     KILL_SITE_CLAIMED = 41     # a call site entered, its names not yet written
+    KILL_TIMER_MOVED = 42      # a pending timer has its new time, its caller does not know
+    KILL_FILE_PASSED = 43      # an open file has its new owner, who does not know
 
 cdef u64 *kill_armed       # point that kills the next process to pass it, 0 = none
 cdef u64 *kill_hits        # [NR_KILL_POINTS] deaths at each point

@@ -7,7 +7,7 @@ from cpus.task_cy cimport task_struct
 # For the kernel's own rw semaphores: inside a call, in task context.
 # TAKEN, CYCLE or NO_TASK; -1 with an exception, outside of the call.
 cdef int rwsem_down(rw_semaphore *sem, u32 site, u64 bits) except -1
-cdef void up_read_common(rw_semaphore *sem) noexcept
+cdef void up_read_common(rw_semaphore *sem, task_struct *task) noexcept  # whose side it is
 cdef void up_write_common(rw_semaphore *sem) noexcept
 
 # Helpers of this module alone.
@@ -18,5 +18,5 @@ cdef bint reader_may(rw_semaphore *sem, task_struct *task) noexcept
 cdef bint writer_may(rw_semaphore *sem, task_struct *task) noexcept
 cdef int rwsem_sleep(rw_semaphore *sem, task_struct *task, u32 site, u64 bits) except -1
 cdef void rwsem_take(rw_semaphore *sem, task_struct *task, u32 site, u64 bits) noexcept
-cdef void held_since(rw_semaphore *sem, u32 side, u64 since) noexcept
+cdef void give_back(rw_semaphore *sem, task_struct *task, u64 bits, u32 count) noexcept
 cdef void rwsem_wake(rw_semaphore *sem) noexcept

@@ -8,7 +8,7 @@ import cython
 from cython.cimports.cpus.atomic import atomic64_store, compiler_barrier, unlikely
 from cython.cimports.cpus.callsite_cy import call_site
 from cython.cimports.cpus.handle_cy import address_of
-from cython.cimports.cpus.kill_cy import KILL_SEM_DOWN, kill_point
+from cython.cimports.cpus.kill_cy import KILL_SEM_DOWN, KILL_SEM_UP, kill_point
 from cython.cimports.cpus.percpu_cy import enter, enter_sleeping, leave
 from cython.cimports.cpus.segment_cy import machine_ns, native
 from cython.cimports.cpus.sleeplock_cy import (
@@ -17,6 +17,7 @@ from cython.cimports.cpus.sleeplock_cy import (
     RWSEM_MAGIC,
     TAKEN,
     begin_sleep,
+    begin_up,
     finish_sleep,
     forget_downed,
     note_downed,
@@ -108,7 +109,7 @@ def give_side(address, bits):
     s: cython.pointer[rw_semaphore] = rwsem_at(address)
     if s != cython.NULL:
         if bits & DOWNED_READ:
-            up_read_common(s)
+            up_read_common(s, current_task())
         else:
             up_write_common(s)
     leave()
@@ -135,7 +136,7 @@ def rwsem_take(sem, task, site, bits):
     if bits & DOWNED_READ == 0:
         word = 0xFFFFFFFF | cython.cast(u64, task_number(task)) << 32
     if task != cython.NULL:
-        note_downed(task, lock, bits)
+        note_downed(task, lock, bits, word)
     compiler_barrier()
     atomic64_store(cython.cast(cython.pointer[u64], cython.address(sem.count)), word)
     kill_point(KILL_SEM_DOWN)
@@ -148,31 +149,34 @@ def rwsem_take(sem, task, site, bits):
     )  # fmt: skip
 
 
-def up_read_common(sem):
+def up_read_common(sem, task):
     flags: u64 = raw_spin_lock_irqsave(cython.address(sem.wait.lock), call_site())
     if sem.count > 0:
-        sem.count -= 1
-    held_since(
-        sem, SIDE_READ, forget_downed(current_task(), cython.cast(u64, sem), DOWNED_READ)
-    )
+        give_back(sem, task, DOWNED_READ, cython.cast(u32, sem.count - 1))
     rwsem_wake(sem)
     raw_spin_unlock_irqrestore(cython.address(sem.wait.lock), flags)
 
 
 def up_write_common(sem):
     flags: u64 = raw_spin_lock_irqsave(cython.address(sem.wait.lock), call_site())
-    writer: cython.pointer[task_struct] = task_of_number(sem.downer)
     if sem.count < 0:
-        atomic64_store(cython.cast(cython.pointer[u64], cython.address(sem.count)), 0)
-    held_since(sem, SIDE_WRITE, forget_downed(writer, cython.cast(u64, sem), 0))
+        give_back(sem, task_of_number(sem.downer), 0, 0)
     rwsem_wake(sem)
     raw_spin_unlock_irqrestore(cython.address(sem.wait.lock), flags)
 
 
-def held_since(sem, side, since):
-    """Count the hold time of a section that began at `since`; 0 is not known."""
+def give_back(sem, task, bits, count):
+    """Give back the side that `task` has, by the store of the new count; the lock is held."""
+    word: cython.pointer[u64] = cython.cast(cython.pointer[u64], cython.address(sem.count))
+    since: u64
+    note: cython.pointer[u64] = begin_up(
+        task, cython.cast(u64, sem), bits, word[0], cython.address(since)
+    )
+    atomic64_store(word, count)
+    kill_point(KILL_SEM_UP)
+    forget_downed(note)
     if since != 0:
-        add_hold(sem.class_, side, machine_ns() - since)
+        add_hold(sem.class_, SIDE_READ if bits else SIDE_WRITE, machine_ns() - since)
 
 
 def rwsem_sleep(sem, task, site, bits):

@@ -7,7 +7,8 @@ from cpus.task_cy cimport task_struct
 # For the kernel's own semaphores (ours in our own segment): inside a call, in task context.
 # TAKEN, CYCLE, NO_TASK or -EINTR; -1 with an exception, outside of the call.
 cdef int down_common(semaphore *sem, u64 state, u32 site) except -1
-cdef void up_common(semaphore *sem) noexcept
+# `task` is who gives it back.
+cdef void up_common(semaphore *sem, task_struct *task) noexcept
 cdef void semaphore_init(semaphore *sem, int count, u16 class_) noexcept
 
 # Helpers of this module alone.

@@ -20,6 +20,7 @@ from cython.cimports.cpus.sleeplock_cy import (
     SEM_SIGNAL_MAGIC,
     TAKEN,
     begin_sleep,
+    begin_up,
     finish_sleep,
     forget_downed,
     note_downed,
@@ -105,7 +106,7 @@ def up(sem: object) -> None:
     enter()
     s: cython.pointer[semaphore] = semaphore_at(address)
     if s != cython.NULL:
-        up_common(s)
+        up_common(s, current_task())
     leave()
     if unlikely(s == cython.NULL):
         sleepers.bad_lock("up", address)
@@ -140,8 +141,8 @@ def take_semaphore(sem, task, site):
     followed: cython.bint = task != cython.NULL and sem.magic == SEM_MAGIC
     word: u64 = cython.cast(u64, cython.cast(u32, sem.count - 1))
     if followed:
-        note_downed(task, lock, 0)
         word |= cython.cast(u64, task_number(task)) << 32
+        note_downed(task, lock, 0, word)
     compiler_barrier()
     atomic64_store(cython.cast(cython.pointer[u64], cython.address(sem.count)), word)
     kill_point(KILL_SEM_DOWN)
@@ -152,18 +153,23 @@ def take_semaphore(sem, task, site):
     lock_acquired_stat(sem.class_, SIDE_WRITE, cython.address(sem.last_cpu))
 
 
-def up_common(sem):
+def up_common(sem, task):
     queue: cython.pointer[wait_queue_head] = cython.address(sem.wait)
     flags: u64 = raw_spin_lock_irqsave(cython.address(queue.lock), call_site())
     downer: cython.pointer[task_struct] = task_of_number(sem.downer)
+    lock: u64 = cython.cast(u64, sem)
+    word: cython.pointer[u64] = cython.cast(cython.pointer[u64], cython.address(sem.count))
+    note: cython.pointer[u64] = cython.NULL
+    since: u64 = 0
     if sem.acquired_ns != 0 and downer != cython.NULL:
         add_hold(sem.class_, SIDE_WRITE, machine_ns() - sem.acquired_ns)
-    atomic64_store(
-        cython.cast(cython.pointer[u64], cython.address(sem.count)),
-        cython.cast(u64, cython.cast(u32, sem.count + 1)),
-    )
+    if sem.magic == SEM_MAGIC:
+        note = begin_up(task, lock, 0, word[0], cython.address(since))
+        if note == cython.NULL and downer != task:
+            note = begin_up(downer, lock, 0, word[0], cython.address(since))
+    atomic64_store(word, cython.cast(u64, cython.cast(u32, sem.count + 1)))
     kill_point(KILL_SEM_UP)
-    forget_downed(downer, cython.cast(u64, sem), 0)
+    forget_downed(note)
     wake_up_locked(queue, 1, EITHER)
     raw_spin_unlock_irqrestore(cython.address(queue.lock), flags)
 

@@ -39,11 +39,16 @@ cdef public struct rw_semaphore:       # 72 bytes
     u16 magic
     u64 acquired_ns
 
-# `lock` is the native address of the struct.
-cdef void note_downed(task_struct *task, u64 lock, u64 bits) noexcept
+# `lock` is the native address of the struct, whose queue lock is held; `count_word` is the
+# word of its count and downer with which `task` holds it.
+cdef void note_downed(task_struct *task, u64 lock, u64 bits, u64 count_word) noexcept
 cdef void settle_downed(task_struct *task, u64 lock, u64 bits) noexcept
-# Returns machine_ns() at which `task` took it; 0 when it is not followed.
-cdef u64 forget_downed(task_struct *task, u64 lock, u64 bits) noexcept
+# Before the store that gives it back; returns the note for `forget_downed`, NULL when it is
+# not followed, and in `since` machine_ns() at which `task` took it.
+cdef u64 *begin_up(
+    task_struct *task, u64 lock, u64 bits, u64 count_word, u64 *since
+) noexcept
+cdef void forget_downed(u64 *note) noexcept
 cdef int begin_sleep(u64 lock, task_struct *task, u32 site) noexcept
 cdef int sleep_once(
     wait_queue_head *queue, task_struct *task, u64 state, u64 *flags

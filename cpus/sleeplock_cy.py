@@ -1,15 +1,17 @@
 """What sleeping locks share: which task holds which, who waits for whom, how one sleeps.
 
 A task notes a lock in its `downed` list before the store that takes it, and settles the note
-behind it, so that what a dead task held is known exactly. One that will sleep for a lock says
-so in `waiting_for`, unless that closes a cycle.
+behind it; before the store that gives it back the note says so again. In between it has the
+count with which the lock is held, so that what a dead task held is known exactly: who takes
+the queue's lock over from a dead process settles its note first. A task that will sleep for a
+lock says so in `waiting_for`, unless that closes a cycle.
 
 Lock order: the lock's own wait queue lock, run queue lock; sleepers_lock (the search for a
 cycle) is taken with neither.
 """
 
 import cython
-from cython.cimports.cpus.atomic import atomic64_cmpxchg, atomic64_load, atomic64_store
+from cython.cimports.cpus.atomic import atomic64_load, atomic64_store, compiler_barrier
 from cython.cimports.cpus.lockstat_cy import lock_contended_stat, wait_time_stat
 from cython.cimports.cpus.percpu_cy import (
     KIND_CPU,
@@ -24,7 +26,7 @@ from cython.cimports.cpus.runqueue_cy import schedule_inside
 from cython.cimports.cpus.segment_cy import machine_ns, native
 from cython.cimports.cpus.spinlock_cy import raw_spin_lock_irqsave, raw_spin_unlock_irqrestore
 from cython.cimports.cpus.task_cy import (
-    DOWNED_TAKING,
+    DOWNED_MOVING,
     NR_DOWNED,
     NR_TASKS,
     TASK_RUNNING,
@@ -41,14 +43,14 @@ from cython.cimports.cpus.waitqueue_cy import (
 )
 
 
-def note_downed(task, lock, bits):
+def note_downed(task, lock, bits, count_word):
     """Note that `task` is about to take `lock`; beyond NR_DOWNED it is not followed."""
     i: cython.int
     for i in range(NR_DOWNED):
-        if task.downed[i] == 0 and (
-            atomic64_cmpxchg(cython.address(task.downed[i]), 0, lock | bits | DOWNED_TAKING)
-            == 0
-        ):
+        if task.downed[i] == 0:
+            task.downed_ns[i] = count_word
+            compiler_barrier()
+            atomic64_store(cython.address(task.downed[i]), lock | bits | DOWNED_MOVING)
             return
 
 
@@ -56,25 +58,32 @@ def settle_downed(task, lock, bits):
     """The lock is taken."""
     i: cython.int
     for i in range(NR_DOWNED):
-        if task.downed[i] == lock | bits | DOWNED_TAKING:
-            task.downed_ns[i] = machine_ns()
+        if task.downed[i] == lock | bits | DOWNED_MOVING:
             atomic64_store(cython.address(task.downed[i]), lock | bits)
+            task.downed_ns[i] = machine_ns()
             return
 
 
-def forget_downed(task, lock, bits):
-    """The lock is given back, by whoever."""
+def begin_up(task, lock, bits, count_word, since):
+    """Note that the lock is about to be given back, by whoever."""
     i: cython.int
+    since[0] = 0
     if task == cython.NULL:
-        return 0
+        return cython.NULL
     for i in range(NR_DOWNED):
-        if (
-            atomic64_load(cython.address(task.downed[i])) & ~cython.cast(u64, DOWNED_TAKING)
-            == lock | bits
-        ):
-            atomic64_store(cython.address(task.downed[i]), 0)
-            return task.downed_ns[i]
-    return 0
+        if atomic64_load(cython.address(task.downed[i])) == lock | bits:
+            since[0] = task.downed_ns[i]
+            task.downed_ns[i] = count_word
+            compiler_barrier()
+            atomic64_store(cython.address(task.downed[i]), lock | bits | DOWNED_MOVING)
+            return cython.address(task.downed[i])
+    return cython.NULL
+
+
+def forget_downed(note):
+    """The lock is given back; NULL when it was not followed."""
+    if note != cython.NULL:
+        atomic64_store(note, 0)
 
 
 def begin_sleep(lock, task, site):

@@ -28,7 +28,7 @@ cdef enum:
 
     NR_DOWNED = 12           # sleeping locks of a task that are followed
     DOWNED_READ = 1          # low bits of task_struct.downed: the read side
-    DOWNED_TAKING = 2        # the count may not have been changed yet
+    DOWNED_MOVING = 2        # taken or given back just now: held if the lock has this count
 
 cdef public struct task_struct:
     # guarded by the run queue lock of `cpu`
@@ -56,7 +56,7 @@ cdef public struct task_struct:
     u64 stack_base        # kernel address of its 8 KiB of RAM, 0 = none
     u64 wait_seq          # orders a rebuilt wait queue
     u64 downed[12]        # native addresses of sleeping locks it took | DOWNED_*, 0 = none
-    u64 downed_ns[12]     # machine_ns() at which it took each
+    u64 downed_ns[12]     # machine_ns() at which it took each; DOWNED_MOVING: `count_word`
     u64 number            # of the request it answers, for the monitor
     u64 generation        # 21 bits: how often this struct was used
     u64 uid               # whose program it is; 0 has every capability

@@ -38,5 +38,6 @@ cdef int wake_up_locked(wait_queue_head *queue, int nr_exclusive, u64 states) no
 cdef void enqueue_waiter(wait_queue_head *queue, task_struct *task, u64 flags) noexcept
 cdef void dequeue_waiter(wait_queue_head *queue, task_struct *task) noexcept
 
-# Helper of this module alone.
+# Helpers of this module alone.
 cdef void recover_wait_queue(spinlock *lock) noexcept
+cdef void settle_notes(u64 lock) noexcept

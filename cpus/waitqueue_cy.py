@@ -1,12 +1,18 @@
 """Wait queues as the kernel's own sleepers use them; `wait_cy` has the drivers' calls.
 
 `task_struct.wait_queue` says on which queue a task is; the queue's links are an index, rebuilt
-from the tasks by who takes a dead process's lock over. Lock order: wait queue lock, run queue
+from the tasks by who takes a dead process's lock over. A sleeping lock begins with its queue:
+what the dead process noted of it is settled then. Lock order: wait queue lock, run queue
 lock.
 """
 
 import cython
-from cython.cimports.cpus.atomic import atomic64_fetch_add, atomic64_store, unlikely
+from cython.cimports.cpus.atomic import (
+    atomic64_fetch_add,
+    atomic64_load,
+    atomic64_store,
+    unlikely,
+)
 from cython.cimports.cpus.callsite_cy import call_site
 from cython.cimports.cpus.percpu_cy import enter_quietly, leave, this_cpu
 from cython.cimports.cpus.runqueue_cy import try_to_wake_up
@@ -21,6 +27,8 @@ from cython.cimports.cpus.spinlock_cy import (
     spinlock_init,
 )
 from cython.cimports.cpus.task_cy import (
+    DOWNED_MOVING,
+    NR_DOWNED,
     NR_TASKS,
     TASK_FREE,
     TASK_INTERRUPTIBLE,
@@ -176,6 +184,7 @@ def dequeue_waiter(queue, task):
 
 def recover_wait_queue(lock):
     """Rebuild the list of a wait queue from what the tasks say; its lock is ours."""
+    settle_notes(cython.cast(u64, lock))
     queue: cython.pointer[wait_queue_head] = cython.cast(cython.pointer[wait_queue_head], lock)
     best: cython.pointer[task_struct]
     t: cython.pointer[task_struct]
@@ -197,3 +206,33 @@ def recover_wait_queue(lock):
         enqueue_waiter(queue, best, best.wait_flags)
         best.wait_seq = seq
         above = seq + 1
+
+
+def settle_notes(lock):
+    """Decide whether who died in taking or giving back the sleeping lock holds it.
+
+    Its queue's lock was the dead process's and is ours, so nobody has changed the count since.
+    """
+    count_word: cython.pointer[u64] = cython.cast(
+        cython.pointer[u64], lock + cython.sizeof(wait_queue_head)
+    )
+    t: cython.pointer[task_struct]
+    note: u64
+    i: cython.int
+    j: cython.int
+    for i in range(NR_TASKS):
+        t = cython.address(tasks[i])
+        for j in range(NR_DOWNED):
+            note = atomic64_load(cython.address(t.downed[j]))
+            if (
+                note & DOWNED_MOVING == 0
+                or note & ~cython.cast(u64, 7) != lock
+                or t.state == TASK_FREE
+            ):
+                continue
+            if count_word[0] == t.downed_ns[j]:
+                t.downed_ns[j] = 0
+                note &= ~cython.cast(u64, DOWNED_MOVING)
+            else:
+                note = 0
+            atomic64_store(cython.address(t.downed[j]), note)

@@ -17,7 +17,7 @@ cdef public struct timer_list:
 
 cdef public struct timer_entry:    # guarded by the lock
     u64 timer             # native address, 0 = this entry is free: its store commits
-    u64 expires
+    u64 expires           # its store commits a new time
     u64 seq               # order of adding
 
 cdef public struct timer_base:
@@ -37,5 +37,8 @@ cdef timer_base *timers
 cdef timer_list *timer_at(u64 address) noexcept
 cdef bint is_pending(timer_list *t) noexcept
 cdef bint insert(timer_list *t) noexcept
+cdef void move(timer_list *t) noexcept
+cdef void expires_at(timer_entry *entry, u64 expires) noexcept
+cdef void wake_device() noexcept
 cdef bint detach(timer_list *t) noexcept
 cdef u64 jiffies_now() noexcept nogil

@@ -1,8 +1,8 @@
 """Kernel timers (kernel/timer.c), run by the timer bottom half of the CPU that keeps the time.
 
 A pending timer has an entry in a table: the store of its address commits, so a process that is
-killed in a call leaves no half-linked list. The table is short and scanned; timers that expire
-in the same tick run in the order of adding.
+killed in a call leaves no half-linked list, and loses no pending timer. The table is short and
+scanned; timers that expire in the same tick run in the order of adding.
 
 Lock: timerlist_lock guards the table and is taken with interrupts off, under no other lock.
 """
@@ -21,7 +21,7 @@ from cython.cimports.cpus.atomic import (
 )
 from cython.cimports.cpus.callsite_cy import call_site
 from cython.cimports.cpus.handle_cy import address_of
-from cython.cimports.cpus.kill_cy import KILL_TIMER, kill_point
+from cython.cimports.cpus.kill_cy import KILL_TIMER, KILL_TIMER_MOVED, kill_point
 from cython.cimports.cpus.percpu_cy import HARDIRQ_MASK, SOFTIRQ_MASK, enter, leave
 from cython.cimports.cpus.segment_cy import machine_ns, native
 from cython.cimports.cpus.spinlock_cy import (
@@ -86,21 +86,39 @@ def insert(t):
         entry = cython.address(timers.entries[i])
         if entry.timer != 0:
             continue
-        entry.expires = t.expires
-        timers.seq += 1
-        entry.seq = timers.seq
-        if t.expires < timers.next_expires:
-            timers.next_expires = t.expires
+        expires_at(entry, t.expires)
         if i >= timers.high:
             timers.high = i + 1
         t.entry = i + 1
         compiler_barrier()
         atomic64_store(cython.address(entry.timer), cython.cast(u64, t))
-        if atomic32_load(cython.address(timers.asleep)):
-            atomic32_store(cython.address(timers.asleep), 0)
-            futex_wake(cython.address(timers.asleep), 1)
+        wake_device()
         return True
     return False
+
+
+def move(t):
+    """Give a pending timer the time in its struct; it stays pending throughout. Lock held."""
+    expires_at(cython.address(timers.entries[t.entry - 1]), t.expires)
+    kill_point(KILL_TIMER_MOVED)
+    wake_device()
+
+
+def expires_at(entry, expires):
+    """Set the time of an entry. Lock held."""
+    if expires < timers.next_expires:
+        timers.next_expires = expires
+    timers.seq += 1
+    entry.seq = timers.seq
+    compiler_barrier()
+    atomic64_store(cython.address(entry.expires), expires)
+
+
+def wake_device():
+    """Have the timer device look at the time again, if it leaves out ticks."""
+    if atomic32_load(cython.address(timers.asleep)):
+        atomic32_store(cython.address(timers.asleep), 0)
+        futex_wake(cython.address(timers.asleep), 1)
 
 
 def detach(t):
@@ -140,8 +158,8 @@ def mod_timer(timer: object, expires: object) -> int:
     return change(timer, "mod_timer", True, int(expires))
 
 
-def change(timer: object, call: str, move: cython.bint, expires: cython.ulonglong) -> int:
-    """Add a timer; with `move` also one that is pending. Returns whether it was."""
+def change(timer: object, call: str, again: cython.bint, expires: cython.ulonglong) -> int:
+    """Add a timer; with `again` also one that is pending. Returns whether it was."""
     address: u64 = address_of(timer)
     site: u32 = call_site()
     t: cython.pointer[timer_list]
@@ -153,11 +171,12 @@ def change(timer: object, call: str, move: cython.bint, expires: cython.ulonglon
     if t != cython.NULL:
         flags = raw_spin_lock_irqsave(cython.address(timers.lock), site)
         pending = is_pending(t)
-        if move:
-            detach(t)
+        if again:
             t.expires = expires
-        if move or not pending:
+        if not pending:
             room = insert(t)
+        elif again:
+            move(t)
         raw_spin_unlock_irqrestore(cython.address(timers.lock), flags)
     leave()
     if t == cython.NULL:

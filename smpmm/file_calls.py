@@ -1,7 +1,9 @@
 """The system calls on files: run as a task, on any CPU.
 
 A file is the number of its record and how often that has been used. Its record names who must
-close it: a task, or a client outside, for whom the monitor has it closed when he has gone.
+close it: a task, or an open of a client outside (its number, and which of its opens), for whom
+the monitor has it closed when he has gone. A client whom a CPU's death keeps from knowing what
+became of his open or close has whatever is open by that name closed.
 """
 
 from __future__ import annotations
@@ -97,6 +99,12 @@ def sys_close(handle: tuple[int, int], owner: int) -> None:
         _operate(file, "release", file.f_inode, file)
     finally:
         file_table_cy.release_file(file.number)
+
+
+@system_call("close")
+def sys_forget(owner: int) -> None:
+    """Close what the open of a client left, if anything: he does not know. May sleep."""
+    close_files(lambda each: each == owner, f"client {owner & channel.CLIENT_MASK:#x}")
 
 
 def sys_write(handle: tuple[int, int], data: Any, whole: bool = True) -> int:
@@ -217,7 +225,7 @@ def task_exit() -> None:
 
 def client_exit(client: int) -> None:
     """Close what a client that has gone left open: a kernel task, may sleep."""
-    close_files(lambda owner: owner == client, f"client {client:#x}")
+    close_files(lambda owner: owner & channel.CLIENT_MASK == client, f"client {client:#x}")
 
 
 def recover(slot: int, kind: int, cpu: int) -> None:
@@ -257,6 +265,10 @@ class SystemCalls:
     def owner() -> int:
         """Return who must close a file that is opened now: the running task."""
         return current_owner()
+
+    @staticmethod
+    def forget(owner: int) -> None:
+        """Close what `owner` may have open; a task does so when it ends."""
 
 
 def current_owner() -> int:

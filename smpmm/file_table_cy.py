@@ -9,7 +9,7 @@ from cython.cimports.cpus.atomic import (
     atomic64_xchg,
 )
 from cython.cimports.cpus.callsite_cy import call_site
-from cython.cimports.cpus.kill_cy import KILL_FILE_CLAIMED, kill_point
+from cython.cimports.cpus.kill_cy import KILL_FILE_CLAIMED, KILL_FILE_PASSED, kill_point
 from cython.cimports.cpus.percpu_cy import enter, leave
 from cython.cimports.cpus.spinlock_cy import raw_spin_lock_irqsave, raw_spin_unlock_irqrestore
 from cython.cimports.smpmm.module_table_cy import add_uses, may_open, module_of
@@ -82,7 +82,9 @@ def pass_file(number: int, owner: int, to: int) -> bool:
     f: cython.pointer[file_record] = cython.address(
         open_files[cython.cast(cython.int, number)]
     )
-    return atomic64_cmpxchg(cython.address(f.owner), c_owner, c_to) == c_owner
+    passed: cython.bint = atomic64_cmpxchg(cython.address(f.owner), c_owner, c_to) == c_owner
+    kill_point(KILL_FILE_PASSED)
+    return passed
 
 
 def file_generation(number: int) -> int:

@@ -17,7 +17,7 @@ import io
 import os
 from typing import Any, NoReturn
 
-from cpus.errors import MachineError
+from cpus.errors import CpuDied, MachineError
 from smpmm.file_calls import SystemCalls, fail, file_of, read_file, write_file
 from smpmm.proc.files import open_proc
 
@@ -36,7 +36,11 @@ class DeviceFile(io.RawIOBase):
         self._calls = calls
         self._handle: tuple[int, int] | None = None
         self._owner = calls.owner()
-        self._handle = calls.call("sys_open", path, flags, self._owner)
+        try:
+            self._handle = calls.call("sys_open", path, flags, self._owner)
+        except CpuDied:
+            calls.forget(self._owner)
+            raise
         # This process's own view of the file; only in a task.
         self._file = file_of(self._handle) if calls is SystemCalls else None
 
@@ -56,6 +60,8 @@ class DeviceFile(io.RawIOBase):
     def _close(self, handle: tuple[int, int]) -> None:
         try:
             self._calls.call("sys_close", handle, self._owner)
+        except CpuDied:
+            self._calls.forget(self._owner)
         except MachineError:
             pass  # the machine has ended, and its files with it
 

@@ -122,8 +122,9 @@ class Machine(MachineCalls):
             self._connection = connect(self._connection.booted["directory"])
         return self._connection
 
-    def _client_number(self) -> int:
-        return self._connection_here().booted["client"]
+    def _new_opener(self) -> int:
+        connection = self._connection_here()
+        return next(connection.opens) * (channel.CLIENT_MASK + 1) | connection.booted["client"]
 
     # Tasks
 

@@ -10,11 +10,14 @@ import math
 from collections.abc import Callable
 from typing import Any, Final
 
+from cpus.errors import CpuDied, MachineError
+
 NR_IRQS: Final = 64  # as interrupts.irq_cy has them
 
 PLACES: Final = {
     "sys_open": "smpmm.file_calls:sys_open",
     "sys_close": "smpmm.file_calls:sys_close",
+    "sys_forget": "smpmm.file_calls:sys_forget",
     "sys_read": "smpmm.file_calls:sys_read",
     "sys_readall": "smpmm.file_calls:sys_readall",
     "sys_write": "smpmm.file_calls:sys_write",
@@ -37,8 +40,20 @@ class RemoteCalls:
         return self._machine._syscall_as(self._uid, PLACES[name], *arguments)
 
     def owner(self) -> int:
-        """Return who must close a file that is opened now: this process, as a client."""
-        return self._machine._client_number()
+        """Return who must close a file that is opened now: an open of this client."""
+        return self._machine._new_opener()
+
+    def forget(self, owner: int) -> None:
+        """Have a CPU close what `owner` may have open: one died with the open or close."""
+        while True:
+            try:
+                self.call("sys_forget", owner)
+                return
+            except CpuDied:
+                if all(cpu["pid"] is None for cpu in self._machine._cpu_facts()):
+                    return
+            except MachineError:
+                return  # the machine has ended, and its files with it
 
 
 def check_uid(uid: object) -> None:
@@ -61,7 +76,8 @@ class MachineCalls:
     config: Any
     _syscall: Callable[..., Any]
     _syscall_as: Callable[..., Any]  # the same as a user: the uid comes first
-    _client_number: Callable[[], int]  # by which the monitor knows this process
+    _new_opener: Callable[[], int]  # a name of this process's for a file that it opens
+    _cpu_facts: Callable[[], list[dict[str, Any]]]
     _query: Callable[..., Any]  # asks the monitor, which answers also when no CPU does
 
     def insmod(self, name: str, /, **parameters: Any) -> None:

@@ -43,7 +43,7 @@ cdef public struct chrdev_record:
 
 cdef public struct file_record:
     u64 state
-    u64 owner              # who must close it: pid of a task, or number of a client
+    u64 owner              # who must close it: pid of a task, or an open of a client
     u64 generation         # how often this record has been used
     u64 f_pos              # the open file's; whoever is in a system call on it
     u64 f_flags

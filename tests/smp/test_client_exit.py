@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 import smpmm
+from cpus.errors import CpuDied
 from smpmm import Machine
 
 DEADLINE_S = 30
@@ -156,6 +157,15 @@ def uses(machine: Machine) -> int:
     return int(line.split()[2])
 
 
+def arm_kill(machine: Machine, point: str) -> None:
+    def arm() -> None:
+        from cpus import kill_cy
+
+        kill_cy.arm(point)
+
+    machine.run(arm)
+
+
 @pytest.fixture
 def control(machine: Machine) -> Iterator[Any]:
     with machine.open("/dev/watched0", "rb") as device:
@@ -242,6 +252,33 @@ def test_a_cpu_that_dies_in_release_leaves_no_file_open(machine, control) -> Non
     wait_until(lambda: uses(machine) == 1)
     assert control.ioctl(RELEASED) == 2
     machine.check()
+
+
+@pytest.mark.parametrize("point", ("file_passed", "file_claimed", "open_file"))
+def test_an_open_whose_cpu_dies_leaves_no_file_open(machine, control, point) -> None:
+    """Also when the file is the client's already, who does not know of it."""
+    arm_kill(machine, point)
+    with pytest.raises(CpuDied):
+        machine.open("/dev/watched0", "rb")
+    machine._deaths(1)
+    assert uses(machine) == 1 and control.ioctl(RELEASED) == 1
+    control.close()
+    machine.rmmod("watched")
+
+
+def test_a_close_whose_cpu_dies_is_done_by_another(machine, control) -> None:
+    """It died before the call began: the client asks again, by the name of its open."""
+    device = machine.open("/dev/watched0", "rb", buffering=0)
+
+    class DiesAtClose:
+        def call(self, name: str, *args: Any) -> Any:
+            raise CpuDied("CPU 0 died with sys_close")
+
+        forget = device._calls.forget
+
+    device._calls = DiesAtClose()
+    device.close()
+    assert uses(machine) == 1 and control.ioctl(RELEASED) == 1
 
 
 def test_a_task_killed_in_open_closes_what_it_opened(machine, control) -> None:

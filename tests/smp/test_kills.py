@@ -118,6 +118,7 @@ class Load:
         assert len(left) <= IN_HAND * len(self.dead), left
         machine.rmmod("short")  # interrupts and timers end: check() wants rest
         machine.rmmod("kill_driver")
+        assert "a pending timer was lost" not in machine.dmesg()
         machine.check()
         machine.rmmod("scull")
         machine.check()

@@ -106,11 +106,28 @@ def test_a_timer_whose_cpu_dies_before_it_begins_is_put_back(rig: Rig) -> None:
     set_timer(rig, TIMER, runs.append, 9)
     timer_cy.add_timer(TIMER)
     slot = rig.fork(KIND_CPU, "cpu1", die, cpu=1)
-    while not kill_cy.hits()["timer"]:
-        pass
+    wait_until(lambda: kill_cy.hits()["timer"])
     rig.kill(slot)
     tasklet_cy.release_bh_lock(1)
     tasklet_deaths_cy.adopt_tasklets(1, 0)
     timer_cy.adopt_timers(1)
     tick()
     assert runs == [9]
+
+
+@pytest.mark.parametrize("rig", [2], indirect=True)
+def test_a_pending_timer_stays_when_who_moves_it_dies(rig: Rig) -> None:
+    def die() -> None:
+        kill_cy.arm("timer_moved")
+        timer_cy.mod_timer(TIMER, 0)
+
+    runs: list = []
+    set_timer(rig, TIMER, runs.append, 4, expires=1 << 40)
+    timer_cy.add_timer(TIMER)
+    slot = rig.fork(KIND_CPU, "cpu1", die, cpu=1)
+    wait_until(lambda: kill_cy.hits()["timer_moved"])
+    rig.kill(slot)
+    assert timer_cy.timer_pending(TIMER) == 1
+    assert timer_cy.due()
+    tick()
+    assert runs == [4]

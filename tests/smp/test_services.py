@@ -20,6 +20,8 @@ def machine() -> Iterator[Machine]:
 
     ship.register_by_value("tests")
     with Machine(cpus=3, mem="16M") as machine:
+        # They begin as tasks of two CPUs, beside whatever the first program runs on the third.
+        wait_until(lambda: machine.run(both_live))
         yield machine
 
 

@@ -196,7 +196,10 @@ def main(control_fd: int, user_pid: int) -> None:
         if not isinstance(error, (MachineError, OSError, MemoryError)):
             text += "\n" + traceback.format_exc()
         control.setblocking(True)
-        control.sendall(channel.frame(channel.pack(channel.FAILED, text.encode())))
+        try:
+            control.sendall(channel.frame(channel.pack(channel.FAILED, text.encode())))
+        except (BrokenPipeError, ConnectionResetError):
+            pass  # the program has ended meanwhile, which may be what the boot failed by
         return
     machine.run()
 

@@ -104,6 +104,36 @@ def test_nothing_survives_the_users_program(end: str, how: signal.Signals | None
     program.stdin.close()
 
 
+KILLED_IN_BOOT = """
+    import os, signal
+    from smpmm.machine import Machine
+
+    def wait(machine):
+        while open(f"/proc/{machine._process.pid}/comm").read() != "smpmm/monitor\\n":
+            pass
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    Machine._wait_for_boot = wait
+    Machine(cpus=2, mem="4M")
+"""
+
+
+def test_a_program_that_is_killed_while_its_machine_boots_leaves_nothing(tmp_path: Path):
+    environment = {**os.environ, "TMPDIR": str(tmp_path)}
+    environment.pop("XDG_RUNTIME_DIR", None)
+    program = subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(KILLED_IN_BOOT)],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
+    # Reaped at once: there is no such process when the monitor looks for it.
+    assert program.wait(DEADLINE_S) == -signal.SIGKILL
+    # The stream ends with the last process that has it.
+    assert program.communicate(timeout=DEADLINE_S)[0] == b""
+    assert not list(tmp_path.iterdir())
+
+
 def test_cpus_end_with_a_killed_monitor():
     machine = Machine(cpus=2, mem="4M")
     everyone = processes_of(machine)

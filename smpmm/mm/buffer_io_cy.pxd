@@ -13,3 +13,4 @@ cdef int lock_buffer(u64 pfn, u32 site) except -1      # 1: locked for reading, 
 cdef int transfer(u64 pfn, bint write) except -1
 cdef void end_buffer_io(u64 pfn, bint write, int error) noexcept
 cdef u64 oldest_dirty(u64 before_ns) noexcept
+cdef u64 next_written(u64 last) noexcept             # the lock is held

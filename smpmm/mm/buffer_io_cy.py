@@ -324,8 +324,65 @@ def oldest_dirty(before_ns):
 
 
 def sync_buffers() -> int:
-    """Write everything that is dirty now; returns how many buffers. May sleep."""
-    return write_dirty(1 << 40, uptime_ns())
+    """Have everything that is dirty now on the disk; returns how many it wrote. May sleep.
+
+    What others are writing is waited for; some of that may be dirty afterwards: its writer was
+    killed, or it was changed meanwhile.
+    """
+    before: int = uptime_ns()
+    written: int = write_dirty(1 << 40, before)
+    wait_on_writes()
+    while more := write_dirty(1 << 40, before):
+        written += more
+        wait_on_writes()
+    return written
+
+
+def wait_on_writes() -> None:
+    """Wait for each buffer that is being written, once, in the order of pages. May sleep."""
+    pfn: u64
+    last: u64 = 0
+    flags: u64
+    enter_sleeping(b"sync_buffers")
+    while True:
+        flags = raw_spin_lock_irqsave(cython.address(cache.lock), cache.site)
+        pfn = next_written(last)
+        if pfn != 0:
+            prepare_to_wait(queue_of(pfn), TASK_UNINTERRUPTIBLE, False)
+        raw_spin_unlock_irqrestore(cython.address(cache.lock), flags)
+        if pfn == 0:
+            break
+        try:
+            # The time-out: whoever writes it may be killed.
+            schedule_inside(WAIT_NS)
+        except BaseException:
+            finish_wait_outside(queue_of(pfn))
+            raise
+        finish_wait(queue_of(pfn))
+        last = pfn - 1  # again, if it was woken by the end of another on that queue
+    leave()
+
+
+def next_written(last):
+    """Find the first page after `last` whose buffer is being written; 0 = none. O(buffers).
+
+    The lock is held.
+    """
+    found: u64 = 0
+    pfn: u64
+    p: cython.pointer[page]
+    b: cython.pointer[buffer_head]
+    i: cython.int
+    for i in range(1, NR_LISTS):
+        p = cache.lru[i].last
+        while p != cython.NULL:
+            pfn = page_to_pfn(p)
+            b = cython.address(buffer_cy.buffer_heads[pfn])
+            cut_off_io(b)
+            if b.state & BH_WRITING and pfn > last and (found == 0 or pfn < found):
+                found = pfn
+            p = p.lru_prev
+    return found
 
 
 def uptime_ns() -> int:
@@ -349,12 +406,28 @@ def buffer_info(bh: object) -> dict:
 
 
 def cache_info() -> dict:
-    """Return the figures of the buffer cache."""
+    """Return the figures of the buffer cache.
+
+    What was dirty is dirty, being written ("writing") or written: these are of one instant.
+    """
+    pfn: u64
+    writing: u64 = 0
+    enter()
+    flags: u64 = raw_spin_lock_irqsave(cython.address(cache.lock), cache.site)
+    pfn = next_written(0)
+    while pfn != 0:
+        writing += 1
+        pfn = next_written(pfn)
+    dirty: u64 = cache.nr_dirty
+    written: u64 = vm.nr_written
+    raw_spin_unlock_irqrestore(cython.address(cache.lock), flags)
+    leave()
     return {
         "buffers": vm.nr_buffer_pages,
-        "dirty": cache.nr_dirty,
+        "dirty": dirty,
+        "writing": writing,
         "reads": cache.nr_reads,
         "hits": cache.nr_hits,
         "misses": cache.nr_misses,
-        "written": vm.nr_written,
+        "written": written,
     }

@@ -85,7 +85,8 @@ class MachineCalls:
 
         Parameters on the kernel command line, `scull.scull_quantum=8000`, hold unless they are
         given here. OSError with the errno of its init function, FileExistsError when it is
-        loaded, ConfigError for a parameter, FrozenStateError for state kept in Python.
+        loaded, ConfigError for a parameter or a file that is not Python, FrozenStateError for
+        state kept in Python.
         """
         from smpmm import module
 

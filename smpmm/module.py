@@ -9,11 +9,12 @@ returns. Not modelled: dependencies between modules, autoclean, kmod.
 from __future__ import annotations
 
 import ast
+import contextlib
 import errno
 import os
 import sys
 import types
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextvars import ContextVar
 from typing import Any
 
@@ -138,25 +139,45 @@ def is_driver(name: str) -> bool:
 
 
 def read_text(path: str) -> str:
+    """Return the text of a Python file; ConfigError when it is none."""
     with open(path, encoding="utf-8") as file:
-        return file.read()
+        try:
+            return file.read()
+        except UnicodeDecodeError as error:
+            raise ConfigError(f"insmod: {path} is no Python source: {error}") from None
+
+
+@contextlib.contextmanager
+def _reading(name: str, file: str) -> Iterator[None]:
+    """Name the file, and the line, in an error of the compiler: a ConfigError."""
+    try:
+        yield
+    except (SyntaxError, ValueError) as error:  # ValueError: a null byte
+        where, what = "", str(error)
+        if isinstance(error, SyntaxError):
+            where = f", line {error.lineno}," if error.lineno else ""
+            what = error.msg + (f": {error.text.strip()[:80]}" if error.text else "")
+        raise ConfigError(f"insmod {name}: {file}{where} cannot be compiled: {what}") from None
 
 
 @system_call("insmod")
 def insmod(name: str, file: str, source: str, given: Mapping[str, Any]) -> None:
     """Load a module and run its init function; the body of the system call, may sleep.
 
-    FileExistsError when it is loaded, ConfigError for its parameters, FrozenStateError when it
-    keeps state in Python, OSError with init's errno: then all is undone.
+    FileExistsError when it is loaded, ConfigError for its parameters and for what is not
+    Python, FrozenStateError when it keeps state in Python, OSError with init's errno: then all
+    is undone.
     """
-    tree = ast.parse(source, file)
+    with _reading(name, file):
+        tree = ast.parse(source, file)
     declared = parameters.declared(tree, name)
     values = parameters.check_given(name, declared, given)
     serial = _claim(name, file)
     words = [one for one, letter in declared.items() if letter != "s"]
-    code = compile(parameters.rewrite(tree, words), file, "exec")
     token = _loading.set(None)
     try:
+        with _reading(name, file):
+            code = compile(parameters.rewrite(tree, words), file, "exec")
         space = _execute(serial, name, file, code, words, values)
         kill_cy.pass_point("module")
         _check_frozen(name, space)

@@ -4,11 +4,12 @@ Exit codes: 0 nothing found, 1 findings, 2 wrong usage, 3 the tool itself failed
 interrupted. What a command needs is imported when it runs, so that `smpmm --help` is quick.
 """
 
-import os
 import sys
 from typing import Any, Final
 
 import click
+
+from smpmm_tools import stdout
 
 FINDINGS: Final = 1
 USAGE: Final = 2
@@ -192,6 +193,7 @@ def explain(error: Exception) -> int:
 def main(argv: list[str] | None = None) -> int:
     """Run a command and return its exit code."""
     try:
+        stdout.watch()
         code = cli.main(args=argv, prog_name="smpmm", standalone_mode=False)
         sys.stdout.flush()
         return int(code or 0)
@@ -204,7 +206,11 @@ def main(argv: list[str] | None = None) -> int:
         click.echo("smpmm: interrupted", err=True)
         return INTERRUPTED
     except (BrokenPipeError, SystemExit):  # the reader of our output has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        stdout.drop()
         return BROKEN_PIPE  # click exits by itself for it, with our code for findings
+    except stdout.WriteError as error:
+        stdout.drop()
+        click.echo(f"smpmm: write error: {error}", err=True)
+        return FAILED
     except Exception as error:
         return explain(error)

@@ -5,6 +5,7 @@ Its `main(*args)` is run as a task on CPU 0; if it has `host_main(machine)`, tha
 here instead.
 """
 
+import inspect
 import shlex
 import sys
 import types
@@ -16,8 +17,14 @@ import click
 from cpus.errors import KernelBug, SmpmmError
 from smpmm_tools import findings, gather, output, report, runs
 from smpmm_tools.findings import Finding
+from smpmm_tools.sigint import Interrupts
 
 MODULE: Final = "smpmm_workload"
+NOT_RUN_BY_A_CALL: Final = {
+    "a generator function": inspect.isgeneratorfunction,
+    "an async function": inspect.iscoroutinefunction,
+    "an async generator function": inspect.isasyncgenfunction,
+}
 
 
 def main(options: dict[str, Any]) -> int:
@@ -57,13 +64,25 @@ def choose(workload: types.ModuleType, path: str, function: str) -> str:
     if function:
         if not callable(getattr(workload, function, None)):
             raise click.UsageError(f"{path} has no function {function}")
-        return function
+        return called_at_once(workload, path, function)
     for name in ("host_main", "main"):
         if callable(getattr(workload, name, None)):
-            return name
+            return called_at_once(workload, path, name)
     raise click.UsageError(
         f"{path} has neither main() nor host_main(machine): write {path}:FUNCTION"
     )
+
+
+def called_at_once(workload: types.ModuleType, path: str, name: str) -> str:
+    """Return the name of a function that a call runs; refuse one that a call only begins."""
+    function = inspect.unwrap(getattr(workload, name))
+    for kind, is_kind in NOT_RUN_BY_A_CALL.items():
+        if is_kind(function):
+            raise click.UsageError(
+                f"{path}: {name}() is {kind}: a call of it does not run its body; "
+                "write a plain function"
+            )
+    return name
 
 
 def perform(options: dict[str, Any], path: str, workload: types.ModuleType, call: str) -> int:
@@ -73,7 +92,7 @@ def perform(options: dict[str, Any], path: str, workload: types.ModuleType, call
     machine_options = gather.machine_options(options, **getattr(workload, "MACHINE", {}))
     args = options["args"]
     found: list[Finding] = []
-    with Machine(**machine_options) as machine:
+    with Interrupts() as interrupts, Machine(**machine_options) as machine:
         run = runs.create("run", options["parent"])
         machine_record = gather.config_record(machine.config)
         config = {
@@ -84,12 +103,24 @@ def perform(options: dict[str, Any], path: str, workload: types.ModuleType, call
             "repeat": repeat_command(options, machine_record["seed"]),
         }
         run.write_json("config.json", config)
-        result = execute(machine, workload, call, args, found)
+        result = None
+        try:
+            result = execute(machine, workload, call, args, found)
+            interrupts.hold()
+        except KeyboardInterrupt:
+            pass
+        interrupted = interrupts.came
         save(machine, run, found)
-    every = findings.unique(merge(found))
-    record = {"result": repr(result), "findings": [one.as_dict() for one in every]}
-    run.write_json("result.json", record)
-    return show(run, config, record, result)
+        machine.close()
+        every = findings.unique(merge(found))
+        record = {
+            "result": repr(result),
+            "interrupted": interrupted,
+            "findings": [one.as_dict() for one in every],
+        }
+        run.write_json("result.json", record)
+        show(run, config, record, result)
+        return interrupts.code(record["findings"])
 
 
 def execute(
@@ -161,15 +192,21 @@ def repeat_command(options: dict[str, Any], seed: int) -> str:
     return shlex.join(words)
 
 
-def show(run: runs.Run, config: Any, record: Any, result: Any) -> int:
-    """Print the findings, keep them in the run's directory, return the exit code."""
+def show(run: runs.Run, config: Any, record: Any, result: Any) -> None:
+    """Print the findings and keep them in the run's directory."""
     with open(run.path / "report.txt", "w") as file:
-        report.render_findings(output.Page(file), record["findings"])
+        render(output.Page(file), record)
     page = output.page(sys.stdout)
     if result is not None:
         page.line(f"{config['target']} returned {result!r}")
-    report.render_findings(page, record["findings"])
+    render(page, record)
     if (run.path / "faults.json").exists():
         report.render_injected(page, run.read_json("faults.json"))
     report.render_end(page, run, config)
-    return 1 if record["findings"] else 0
+
+
+def render(page: output.Page, record: Any) -> None:
+    """Print what was found."""
+    if record["interrupted"]:
+        page.line("Interrupted: the workload was ended early.", "warn")
+    report.render_findings(page, record["findings"])

@@ -18,6 +18,7 @@ import click
 from cpus.errors import KernelBug, SmpmmError
 from smpmm_tools import findings, gather, output, report, runs
 from smpmm_tools.findings import Finding
+from smpmm_tools.sigint import Interrupts
 from smpmm_tools.workload import churn, control, copying, disk, watch
 
 NR_DEVICES_PARAMETER: Final = {
@@ -70,8 +71,11 @@ def repeat_command(options: dict[str, Any]) -> str:
 class Stress:
     """One run: its machine, its tasks, what they returned."""
 
-    def __init__(self, options: dict[str, Any], machine: Any, run: runs.Run):
+    def __init__(
+        self, options: dict[str, Any], machine: Any, run: runs.Run, interrupts: Interrupts
+    ):
         self.options = options
+        self.interrupts = interrupts
         self.machine = machine
         self.run = run
         self.cpus: int = machine.config.cpus
@@ -90,6 +94,7 @@ class Stress:
         try:
             self.start()
             self.wait()
+            self.interrupts.hold()
         except KeyboardInterrupt:
             if not self.tasks:
                 raise
@@ -268,7 +273,7 @@ def main(options: dict[str, Any]) -> int:
         options["seed"] = int.from_bytes(os.urandom(4), "little")
     machine_options = gather.machine_options(options)
     began = time.monotonic()
-    with Machine(**machine_options) as machine:
+    with Interrupts() as interrupts, Machine(**machine_options) as machine:
         run = runs.create("stress", options["parent"])
         config = {
             "command": "stress",
@@ -279,19 +284,18 @@ def main(options: dict[str, Any]) -> int:
             "host_cpus": os.cpu_count(),
         }
         run.write_json("config.json", config)
-        stress = Stress(options, machine, run)
+        stress = Stress(options, machine, run, interrupts)
         record = stress.perform()
-    run.write_json("result.json", record)
-    return show(run, config, record, stress.lock_stat)
+        machine.close()
+        run.write_json("result.json", record)
+        show(run, config, record, stress.lock_stat)
+        return interrupts.code(record["findings"])
 
 
-def show(run: runs.Run, config: Any, record: Any, lock_stat: Any) -> int:
+def show(run: runs.Run, config: Any, record: Any, lock_stat: Any) -> None:
     """Print the report and keep it in the run's directory."""
     with open(run.path / "report.txt", "w") as file:
         report.render_stress(output.Page(file), config, record, lock_stat)
     page = output.page(sys.stdout)
     report.render_stress(page, config, record, lock_stat)
     report.render_end(page, run, config)
-    if record["interrupted"]:
-        return 130
-    return 1 if record["findings"] else 0

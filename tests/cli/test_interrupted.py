@@ -8,6 +8,8 @@ import time
 import uuid
 from pathlib import Path
 
+import pytest
+
 from tests.cli.support import COMMAND, environment
 from tests.house.tree import ROOT
 
@@ -63,6 +65,78 @@ def test_an_interrupted_run_reports_what_it_has(tmp_path: Path) -> None:
     assert "Verdict" in out
     assert (tmp_path / "smpmm-runs" / "latest" / "report.txt").exists()
     wait_for(lambda: not processes(mark), "processes are left")
+
+
+# A run that waits in its last check, until it is told to go on.
+SAVES_SLOWLY = """
+import sys, time
+from pathlib import Path
+from smpmm_tools import cli, gather
+
+real = gather.check
+
+
+def check(machine, found):
+    Path("saving").touch()
+    while not Path("go").exists():
+        time.sleep(0.01)
+    return real(machine, found)
+
+
+gather.check = check
+sys.exit(cli.main(sys.argv[1:]))
+"""
+WORKLOADS = {
+    "stress": ["stress", "--seconds", "0.5", "--cpus", "1", "--failslab", "20%"],
+    "run": ["run", "work.py", "--cpus", "1"],
+}
+
+
+@pytest.fixture(params=WORKLOADS)
+def saving(request, tmp_path: Path) -> subprocess.Popen:
+    """Return a command whose load is over and which is about to save its report."""
+    (tmp_path / "work.py").write_text("def main():\n    return 42\n")
+    words = [sys.executable, "-c", SAVES_SLOWLY, *WORKLOADS[request.param]]
+    process = start(words, uuid.uuid4().hex, tmp_path)
+    wait_for((tmp_path / "saving").exists, "nothing is saved")
+    return process
+
+
+def test_an_interrupt_does_not_cost_the_report(saving, tmp_path: Path) -> None:
+    saving.send_signal(signal.SIGINT)
+    assert saving.stdout.readline().startswith("smpmm: the run is being saved;")
+    (tmp_path / "go").touch()
+    out, _ = saving.communicate(timeout=60)
+    assert saving.returncode == 130, out
+    assert "PASSED" in out or "FAILED" in out
+    files = {path.name for path in (tmp_path / "smpmm-runs" / "latest").iterdir()}
+    assert files >= {"report.txt", "result.json", "lock_stat.json", "dmesg.txt"}
+
+
+def test_a_second_interrupt_ends_the_saving(saving, tmp_path: Path) -> None:
+    saving.send_signal(signal.SIGINT)
+    assert saving.stdout.readline().startswith("smpmm: the run is being saved;")
+    saving.send_signal(signal.SIGINT)
+    out, _ = saving.communicate(timeout=60)
+    assert (saving.returncode, out) == (130, "\nsmpmm: interrupted\n")
+
+
+def test_an_interrupted_workload_is_reported(tmp_path: Path) -> None:
+    (tmp_path / "work.py").write_text(
+        "from smpmm.kernel import *\n\n\n"
+        "def main():\n"
+        "    print('begun', flush=True)\n"
+        "    while not signal_pending(current()):\n"
+        "        set_current_state(TASK_INTERRUPTIBLE)\n"
+        "        schedule_timeout(1)\n"
+    )
+    process = start([*COMMAND, "run", "work.py", "--cpus", "2"], uuid.uuid4().hex, tmp_path)
+    assert process.stdout.readline() == "begun\n"
+    process.send_signal(signal.SIGINT)
+    out, _ = process.communicate(timeout=60)
+    assert process.returncode == 130, out
+    assert "Interrupted: the workload was ended early." in out
+    assert (tmp_path / "smpmm-runs" / "latest" / "dmesg.txt").exists()
 
 
 def test_a_killed_run_leaves_no_process(tmp_path: Path) -> None:

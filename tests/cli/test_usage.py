@@ -55,6 +55,10 @@ def test_wrong_usage_is_2_and_names_what_is_wrong(words, named, tmp_path) -> Non
         ("import sys\nsys.exit(7)\n", "SystemExit(7)"),
         ("MACHINE = 5\n\n\ndef main():\n    pass\n", "MACHINE"),
         ("x = 1\n", "neither main()"),
+        ("def main():\n    yield 1\n", "work.py: main() is a generator function"),
+        ("async def main():\n    pass\n", "work.py: main() is an async function"),
+        ("def host_main(machine):\n    yield\n", "host_main() is a generator function"),
+        ("async def main():\n    yield 1\n", "main() is an async generator function"),
     ],
 )
 def test_a_workload_that_cannot_be_loaded_is_wrong_usage(text, named, tmp_path) -> None:
@@ -81,6 +85,27 @@ def test_a_reader_that_has_seen_enough_is_no_failure() -> None:
     )
     os.close(writer)
     assert (done.returncode, done.stderr) == (141, b"")
+
+
+@pytest.mark.parametrize(
+    "words", [["--help"], ["proc", "meminfo"], ["proc", "slabinfo", "--cpus", "1"]]
+)
+def test_output_that_is_refused_is_told_in_one_line(words: list[str]) -> None:
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [*COMMAND, *words], env=environment(), stdout=full, stderr=subprocess.PIPE,
+            text=True,
+        )  # fmt: skip
+    assert done.stderr == "smpmm: write error: No space left on device\n"
+    assert done.returncode == 3
+
+
+def test_an_output_that_is_closed_is_told_in_one_line() -> None:
+    done = subprocess.run(
+        ["sh", "-c", 'exec "$@" >&-', "sh", *COMMAND, "--help"], env=environment(),
+        stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (3, "smpmm: write error: Bad file descriptor\n")
 
 
 def test_help_imports_nothing_heavy() -> None:

@@ -1,5 +1,7 @@
 """insmod and rmmod in one process: what is undone, counted, refused and named."""
 
+from pathlib import Path
+
 import pytest
 
 from cpus import event_cy, spinlock_cy
@@ -202,3 +204,29 @@ def test_a_device_left_registered_is_named(kernel) -> None:
     assert chrdev.devices() == [(254, "drv", 1)]
     (leak,) = module.rmmod("drv").leaks
     assert str(leak) == "1 character device drv, major 254, still registered"
+
+
+@pytest.mark.parametrize(
+    ("source", "told"),
+    [
+        ("\x7fELF\n", r"insmod drv: drv\.py, line 1, cannot be compiled: .*ELF"),
+        ("int x;\0", r"insmod drv: drv\.py.* cannot be compiled: .*null bytes"),
+        (EMPTY + "return 5\n", r"cannot be compiled: 'return' outside function"),
+        (
+            HEAD
+            + "n = 0\nMODULE_PARM('n', 'i')\ndef f():\n    global n\n    return (n := 5)\n",
+            r"drv\.py cannot be compiled: line \d+: assign n in a statement",
+        ),
+    ],
+)
+def test_a_file_that_is_not_python_is_named(source: str, told: str) -> None:
+    for _ in range(2):  # the first leaves no half-loaded module
+        with pytest.raises(ConfigError, match=told):
+            insmod(source)
+
+
+def test_a_file_that_is_no_text_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "firmware.py"
+    path.write_bytes(b"\x7fELF\xff\xfe\0")
+    with pytest.raises(ConfigError, match=f"insmod: {path} is no Python source: "):
+        module.find_source(str(path))

@@ -76,25 +76,25 @@ class Relay:
         self._next_pid = FIRST_TASK_PID
         self._next_call_pid = FIRST_CALL_PID
         self._next_client = channel.FIRST_CLIENT
+        self._listener: socket.socket | None = None
         machine.relay = self
         self._add_client(control, first=True)
-        self._listen()
 
     # Clients
 
-    def _listen(self) -> None:
+    def listen(self) -> None:
         """Open the run directory's socket, for other processes of the same user."""
-        self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self._listener.setblocking(False)
-        self._listener.bind(os.path.join(self.directory, "socket"))
-        self._listener.listen(64)
+        listener = self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        listener.setblocking(False)
+        listener.bind(os.path.join(self.directory, "socket"))
+        listener.listen(64)
         self.machine.selector.register(
-            self._listener, selectors.EVENT_READ, lambda events: self._accept()
+            listener, selectors.EVENT_READ, lambda events: self._accept(listener)
         )
 
-    def _accept(self) -> None:
+    def _accept(self, listener: socket.socket) -> None:
         try:
-            connection, _ = self._listener.accept()
+            connection, _ = listener.accept()
         except OSError:
             return
         credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
@@ -403,7 +403,8 @@ class Relay:
 
     def close(self) -> None:
         """Leave nothing behind in the host's file system."""
-        self._listener.close()
+        if self._listener is not None:
+            self._listener.close()
         for name in ("socket",):
             try:
                 os.unlink(os.path.join(self.directory, name))

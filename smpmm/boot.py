@@ -192,16 +192,22 @@ def main(control_fd: int, user_pid: int) -> None:
     try:
         machine = start(control, user_pid)
     except BaseException as error:
-        text = "".join(traceback.format_exception_only(error)).strip()
-        if not isinstance(error, (MachineError, OSError, MemoryError)):
-            text += "\n" + traceback.format_exc()
+        text = failure_text(error).encode()
         control.setblocking(True)
         try:
-            control.sendall(channel.frame(channel.pack(channel.FAILED, text.encode())))
+            control.sendall(channel.frame(channel.pack(channel.FAILED, text)))
         except (BrokenPipeError, ConnectionResetError):
             pass  # the program has ended meanwhile, which may be what the boot failed by
         return
     machine.run()
+
+
+def failure_text(error: BaseException) -> str:
+    """Return why a boot failed: of what is no fault of the host's also where."""
+    text = "".join(traceback.format_exception_only(error)).strip()
+    if not isinstance(error, (MachineError, OSError, MemoryError)):
+        text += "\n" + "".join(traceback.format_exception(error))
+    return text
 
 
 def start(control: socket.socket, user_pid: int) -> monitor.Monitor:
@@ -212,23 +218,24 @@ def start(control: socket.socket, user_pid: int) -> monitor.Monitor:
         importlib.import_module(name)
     machine = monitor.Monitor(config.cpus, user_pid)
     switchboard = relay.Relay(machine, control, run_directory())
-    switchboard.segment_fd = fd
-    late_site.install()
-    monitor.register_child_main("cpu", sched.cpu_main)
-    worker.prepare()
-    sched.rehearse()
-    gc.freeze()  # the collector would write to pages that the processes share
-    gc.collect()  # what is left to free: lists of free tuples, spread over those pages
-    host_cy.trim_heap()
-    gc.enable()
     try:
+        switchboard.listen()
+        switchboard.segment_fd = fd
+        late_site.install()
+        monitor.register_child_main("cpu", sched.cpu_main)
+        worker.prepare()
+        sched.rehearse()
+        gc.freeze()  # the collector would write to pages that the processes share
+        gc.collect()  # what is left to free: lists of free tuples, spread over those pages
+        host_cy.trim_heap()
+        gc.enable()
         each = [(f"cpu{cpu}", cpu, (cpu,)) for cpu in range(config.cpus)]
         machine.fork_all("cpu", monitor.KIND_CPU, each)
         for module in layers():
             if hasattr(module, "on_start"):
                 module.on_start(machine, config)
-    except BaseException:
-        machine.end("the boot failed")
+    except BaseException as error:
+        machine.end(failure_text(error))
         machine.power_off()
         raise
     switchboard.greet(layout, config)

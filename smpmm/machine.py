@@ -92,8 +92,7 @@ class Machine(MachineCalls):
         if connection.facts is None:
             why = connection.failure or connection.ended or f"no answer in {BOOT_TIMEOUT_S} s"
             connection.close()
-            self._process.kill()
-            self._process.wait()
+            end_monitor(self._process)
             raise MachineError(f"the machine did not boot: {why}")
 
     def __enter__(self) -> Machine:
@@ -324,10 +323,15 @@ def power_off(connection: Connection, process: subprocess.Popen, owner_pid: int)
         connection.wait(lambda: False, CLOSE_TIMEOUT_S)
     finally:
         connection.close()
-        try:
-            process.wait(CLOSE_TIMEOUT_S)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        end_monitor(process)
         if connection.facts is not None and process.returncode != 0:
             shutil.rmtree(connection.facts["directory"], ignore_errors=True)
+
+
+def end_monitor(process: subprocess.Popen) -> None:
+    """Wait until a monitor whose connection was closed has put away what it made; kill it."""
+    try:
+        process.wait(CLOSE_TIMEOUT_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()

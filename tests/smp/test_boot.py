@@ -3,6 +3,7 @@
 import os
 import pickle
 import signal
+import subprocess
 import sys
 import threading
 
@@ -170,3 +171,33 @@ def test_a_host_without_room_is_one_clear_error(monkeypatch):
     monkeypatch.setattr("smpmm.config.available_bytes", lambda: 10 << 20)
     with pytest.raises(MachineError, match="10 MiB available"):
         Machine(mem="64M")
+
+
+WITHOUT_FILES = """
+import resource, sys
+from smpmm import Machine
+
+resource.setrlimit(resource.RLIMIT_NOFILE, (int(sys.argv[1]),) * 2)
+try:
+    Machine(cpus=8, mem="4M")
+except Exception as error:
+    print(f"{type(error).__name__}: {error}")
+"""
+
+
+@pytest.mark.parametrize("most", [12, 24])  # before the first CPU is forked, and behind it
+def test_a_boot_that_fails_says_why_and_leaves_nothing(tmp_path, most: int):
+    environment = {**os.environ, "TMPDIR": str(tmp_path)}
+    environment.pop("XDG_RUNTIME_DIR", None)
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT_FILES, str(most)],
+        env=environment,
+        capture_output=True,  # which ends with the last process that has its streams
+        text=True,
+        timeout=30,
+    )
+    assert done.stdout == (
+        "MachineError: the machine did not boot: OSError: [Errno 24] Too many open files\n"
+    )
+    assert done.stderr == ""
+    assert not list(tmp_path.iterdir())

@@ -5,7 +5,7 @@ import os
 import traceback
 import types
 
-from cpus import callsite_cy, event_cy, kill_cy, percpu_cy, segment_cy
+from cpus import callsite_cy, event_cy, host_cy, kill_cy, percpu_cy, segment_cy
 
 KIND_CPU = 1
 _keep: list[mmap.mmap] = []
@@ -44,14 +44,16 @@ def small_machine(
 
 
 def in_child(function, *args, wait: bool = True, expect: int = 0) -> int:
-    """Run `function(*args)` in a fork of this process; returns its pid.
+    """Run `function(*args)` in a fork of this process, and end with it; returns its pid.
 
     With `wait`, the child must end with exit code 0, or by the signal `expect`.
     """
+    parent = os.getpid()
     pid = os.fork()
     if pid == 0:
         code = 99
         try:
+            end_with(parent)
             function(*args)
             code = 0
         except BaseException:
@@ -61,3 +63,10 @@ def in_child(function, *args, wait: bool = True, expect: int = 0) -> int:
     if wait:
         assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == -expect
     return pid
+
+
+def end_with(parent: int) -> None:
+    """Have this process killed when its parent ends: an interrupted test leaves nothing."""
+    host_cy.die_with_parent()
+    if os.getppid() != parent:
+        os._exit(98)

@@ -61,10 +61,17 @@ def run_handler(slot: int, interrupts: int, cpus: int) -> None:
 
 
 def fork(function, *args) -> int:
+    """Run `function(*args)` in a child, which ends with this process."""
+    from cpus import host_cy
+
+    parent = os.getpid()
     pid = os.fork()
     if pid == 0:
         status = 1
         try:
+            host_cy.die_with_parent()
+            if os.getppid() != parent:
+                os._exit(status)
             function(*args)
             status = 0
         except BaseException:

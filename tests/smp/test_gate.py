@@ -11,6 +11,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import psutil
 import pytest
 
 ROOT = Path(__file__).parents[2]
@@ -62,6 +63,14 @@ def test_no_section_overlaps_an_interrupt_and_no_update_is_lost() -> None:
 def test_a_gate_without_the_exchange_overlaps(plain_gate: Path) -> None:
     result = stress(plain_gate, 1_000_000, 8_000)
     assert result["overlaps"] > 0
+
+
+def test_what_an_interrupted_suite_kills_leaves_no_process() -> None:
+    with subprocess.Popen([sys.executable, HARNESS, ROOT, "1000000", "100000000"]) as stress:
+        while len(children := psutil.Process(stress.pid).children()) < 6:
+            assert stress.poll() is None
+        stress.kill()
+    assert not psutil.wait_procs(children, timeout=20)[1]
 
 
 def test_killed_cpus_and_handlers_leave_no_cpu_taken() -> None:

@@ -23,7 +23,7 @@ from cpus import (
     segment_cy,
     spinlock_cy,
 )
-from tests.support import KIND_CPU, small_machine
+from tests.support import KIND_CPU, in_child, small_machine
 
 LOCKS = [0xC0001000 + 64 * i for i in range(3)]
 RWLOCKS = [0xC0002000 + 64 * i for i in range(2)]
@@ -113,13 +113,7 @@ class Crowd:
     def start(self, number: int) -> None:
         percpu_cy.take_slot(number, KIND_CPU, f"cpu{number}", number)
         self.started += 1
-        pid = os.fork()
-        if pid == 0:
-            try:
-                work(number, self.started)
-            finally:
-                os._exit(1)
-        self.pids[number] = pid
+        self.pids[number] = in_child(work, number, self.started, wait=False)
 
     def bury(self, number: int) -> None:
         """Reap a killed worker and say that it is dead."""
@@ -241,17 +235,7 @@ def test_a_handler_that_waits_for_the_lock_of_what_it_interrupted_is_told_at_onc
         )
         assert "handler" in text.partition("Call Trace")[2]
 
-    children = []
-    for function in (cpu, handler):
-        pid = os.fork()
-        if pid == 0:
-            code = 1
-            try:
-                function()
-                code = 0
-            finally:
-                os._exit(code)
-        children.append(pid)
+    children = [in_child(function, wait=False) for function in (cpu, handler)]
     assert [os.waitstatus_to_exitcode(os.waitpid(p, 0)[1]) for p in children] == [0, 0]
 
 
@@ -296,15 +280,5 @@ def test_a_waiter_that_is_interrupted_is_in_two_waits():
             add(ready + 8, 1)
         os._exit(5)
 
-    children = []
-    for function in (waiter, holder, handler):
-        pid = os.fork()
-        if pid == 0:
-            code = 1
-            try:
-                function()
-                code = 0
-            finally:
-                os._exit(code)
-        children.append(pid)
+    children = [in_child(function, wait=False) for function in (waiter, holder, handler)]
     assert [os.waitstatus_to_exitcode(os.waitpid(p, 0)[1]) for p in children] == [0, 0, 0]

@@ -11,7 +11,7 @@ from cpus import percpu_cy, reap_cy, spinlock_cy
 from smpmm.mm import page_alloc_cy, page_check_cy, zone_cy
 from smpmm.mm.page_calls_cy import __free_pages, __get_free_pages, alloc_pages, free_pages
 from smpmm.profile import GFP_2_4_0, MIB
-from tests.support import small_machine
+from tests.support import in_child, small_machine
 
 PAGE_OFFSET = 0xC0000000
 KIND_CPU = 1
@@ -35,16 +35,12 @@ def free_pages_now() -> int:
 def start(cpu: int, work, *args) -> int:
     """Fork the process of `cpu` (slot and CPU of the same number) to run `work`."""
     percpu_cy.take_slot(cpu, KIND_CPU, f"cpu{cpu}", cpu)
-    pid = os.fork()
-    if pid == 0:
-        code = 99
-        try:
-            percpu_cy.become(cpu, os.getpid())
-            work(*args)
-            code = 0
-        finally:
-            os._exit(code)
-    return pid
+
+    def child() -> None:
+        percpu_cy.become(cpu, os.getpid())
+        work(*args)
+
+    return in_child(child, wait=False)
 
 
 def churn(seed: int, rounds: int) -> None:

@@ -197,8 +197,14 @@ class Monitor:
 
     def _prepare(self, kind: int, name: str, cpu: int, args: tuple[Any, ...]) -> Birth:
         slot = percpu_cy.free_slot()
+        inbox = os.pipe()
+        try:
+            outbox = os.pipe()
+        except OSError:
+            for fd in inbox:
+                os.close(fd)
+            raise
         percpu_cy.take_slot(slot, kind, name, cpu)
-        inbox, outbox = os.pipe(), os.pipe()
         line = worker.Line(inbox[0], outbox[1])
         return Birth(slot, name, cpu, args, inbox, outbox, line)
 

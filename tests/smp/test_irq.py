@@ -2,6 +2,7 @@
 
 import os
 import re
+import resource
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -10,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from cpus.errors import MachineError
 from smpmm import Machine
 
 DRIVER = Path(__file__).parent / "irq_driver.py"
@@ -105,3 +107,21 @@ def test_a_killed_timer_is_started_again(machine: Machine, words: int) -> None:
     assert "timer: restarted" in log(machine)
     seen = machine.run(look, words)
     wait_for(lambda: machine.run(look, words)["timers"] > seen["timers"] + 3)
+
+
+@pytest.mark.parametrize("spare", [1, 2, 3])
+def test_a_device_that_the_host_has_no_files_for_costs_nothing(spare: int) -> None:
+    with Machine(cpus=1, mem="4M") as machine:
+        monitor = machine._process.pid
+        files = sorted(int(fd) for fd in os.listdir(f"/proc/{monitor}/fd"))
+        usual = resource.prlimit(monitor, resource.RLIMIT_NOFILE)
+        most = (files[-1] + 1 + spare, usual[1])
+        resource.prlimit(monitor, resource.RLIMIT_NOFILE, most)
+        for _ in range(300):  # more than there are slots for processes
+            with pytest.raises(MachineError, match="Too many open files"):
+                machine.start_synthetic(5, 100)
+        assert sorted(int(fd) for fd in os.listdir(f"/proc/{monitor}/fd")) == files
+        resource.prlimit(monitor, resource.RLIMIT_NOFILE, usual)
+        machine.start_synthetic(5, 100)
+        assert machine.stop_synthetic(5)
+        machine.check()

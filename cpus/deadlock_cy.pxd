@@ -19,7 +19,7 @@ cdef u8 cycle_seen[224]
 cdef bint closes_cycle(lock_wait *w) noexcept
 # A process that waits for itself.
 cdef void note_own_cycle(u64 lock) noexcept
-# Whether the process holds the read side of the lock.
+# Whether the process holds the read side of the lock. Reads the list as note_held writes it.
 cdef bint reads(process_slot *s, u64 lock) noexcept
 
 cdef enum:
@@ -29,6 +29,7 @@ cdef enum:
 cdef bint at_gate_of(u32 slot, u32 other) noexcept
 cdef bint stands_still_for(u32 slot, u32 other) noexcept
 cdef u64 cpu_now(process_slot *s) noexcept
+cdef bint lists(process_slot *s, u64 lock, u32 flags) noexcept
 cdef u64 walk() noexcept
 cdef bint leads_back(u32 slot) noexcept
 cdef process_slot *owner_for(process_slot *s, u64 lock) noexcept

@@ -38,7 +38,7 @@ from cython.cimports.cpus.percpu_cy import (
     this_owner,
     this_slot,
 )
-from cython.cimports.cpus.waiting_cy import WAIT_WRITE, WAITERS, end_wait
+from cython.cimports.cpus.waiting_cy import WAIT_READ, WAIT_WRITE, WAITERS, end_wait
 from cython.cimports.libc.string import memset
 
 
@@ -107,7 +107,8 @@ def leads_back(slot):
 def owner_for(s, lock):
     """Return the process whose ownership keeps `s` from the lock, or NULL.
 
-    Who waits for a lock and has its word all the same is about to go on, or to give it back.
+    Who has the word and waits for the lock all the same, or does not list it among those that
+    it holds, is about to go on, or to give the word back: it passes no safe point before that.
     """
     owner: cython.pointer[process_slot]
     if lock == 0:
@@ -115,7 +116,12 @@ def owner_for(s, lock):
     owner = owner_slot(
         atomic32_load(cython.cast(cython.pointer[u32], lock)) & ~cython.cast(u32, WAITERS)
     )
-    if owner != cython.NULL and atomic64_load(cython.address(owner.waiting_lock)) == lock:
+    if owner == cython.NULL or atomic64_load(cython.address(owner.waiting_lock)) == lock:
+        return cython.NULL
+    # Beyond HELD_LOCKS nothing is listed.
+    if atomic32_load(cython.address(owner.nr_held)) <= HELD_LOCKS and not lists(
+        owner, lock, 0
+    ):
         return cython.NULL
     return owner
 
@@ -171,6 +177,11 @@ def at_gate_of(slot, other):
 
 
 def reads(s, lock):
+    return lists(s, lock, WAIT_READ)
+
+
+def lists(s, lock, flags):
+    """Whether a lock is on the list of held locks, with one of `flags` unless they are 0."""
     # From the newest to the oldest: entries move towards the oldest only, so that one which is
     # there all the time is met.
     n: u32 = atomic32_load(cython.address(s.nr_held))
@@ -178,9 +189,8 @@ def reads(s, lock):
         n = HELD_LOCKS
     while n != 0:
         n -= 1
-        if (
-            atomic64_load_acquire(cython.address(s.held[n].lock)) == lock
-            and atomic32_load_acquire(cython.address(s.held[n].flags)) & 1
+        if atomic64_load_acquire(cython.address(s.held[n].lock)) == lock and (
+            flags == 0 or atomic32_load_acquire(cython.address(s.held[n].flags)) & flags
         ):
             return True
     return False

@@ -1,6 +1,6 @@
 """Kill points: places in slow paths at which a test lets a process die."""
 
-from cpus.atomic cimport u32, u64
+from cpus.atomic cimport u32, u64, unlikely
 
 cdef enum:
     NR_KILL_POINTS = 64
@@ -54,6 +54,14 @@ cdef u64 *kill_armed       # point that kills the next process to pass it, 0 = n
 cdef u64 *kill_hits        # [NR_KILL_POINTS] deaths at each point
 
 cdef void kill_point_hit(u64 point) noexcept
+
+# Where two points are near each other on a quick path: one look at what is armed serves both.
+cdef inline u64 kill_point_armed() noexcept:
+    return kill_armed[0] if kill_armed != NULL else KILL_NOWHERE
+
+cdef inline void kill_point_of(u64 armed, u64 point) noexcept:
+    if unlikely(armed == point):
+        kill_point_hit(point)
 
 cdef inline void kill_point(u64 point) noexcept:
     """Die here if a test armed this point; slow paths only, one load when none is armed."""

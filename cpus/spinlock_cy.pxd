@@ -1,8 +1,9 @@
 """Spinlocks. C functions here are called inside a kernel call (between enter and leave)."""
 
 from cpus.atomic cimport (
-    atomic32_cmpxchg, atomic32_load_relaxed, atomic32_store_release, atomic64_store_release,
-    clock_ticks, likely, u8, u16, u32, u64, unlikely,
+    atomic32_cmpxchg, atomic32_load_relaxed, atomic32_store_release, atomic64_load,
+    atomic64_store_relaxed, atomic64_store_release, clock_ticks, likely, u8, u16, u32, u64,
+    unlikely,
 )
 from cpus.lockstat_cy cimport (
     CLASS_RW, CLASS_SLEEPING, CLASS_SPIN, NR_CLASSES, NR_RECOVERIES, RECOVER_CACHE,
@@ -12,8 +13,8 @@ from cpus.lockstat_cy cimport (
     stat_level,
 )
 from cpus.percpu_cy cimport (
-    HELD_LOCKS, cpu_area, held_lock, irq_restore, irq_save, process_slot, this_cpu, this_owner,
-    this_process,
+    HELD_LOCKS, cpu_area, held_lock, irq_restore, irq_save, leave_as, pending_ignored,
+    process_slot, this_cpu, this_owner, this_process,
 )
 from cpus.waiting_cy cimport WAIT_SPIN, WAITERS, lock_wait
 
@@ -54,26 +55,30 @@ cdef inline u64 forget_held(process_slot *me, u64 lock) noexcept:
         return me.held[n - 1].taken
     return forget_deeper(lock)
 
-# Count an acquisition; by the new owner.
-cdef inline void spin_acquired(
-    spinlock *lock, u32 site, cpu_area *cpu, process_slot *me
-) noexcept:
+# Count an acquisition, by the new owner; returns clock_ticks() if this section is timed, else 0.
+cdef inline u64 count_acquisition(spinlock *lock, cpu_area *cpu) noexcept:
     cdef u64 level = stat_level[0]
-    cdef u64 acquired = 0
     cdef u32 number = <u32>cpu.number + 1
     cdef u32 last = lock.last_cpu
     cdef lock_side *stat
     cdef u64 nr
+    if unlikely(level == STAT_OFF):
+        return 0
+    stat = &(<lock_stat *>cpu.lock_stats)[lock.class_].sides[SIDE_WRITE]
+    nr = stat.acquisitions + 1
+    stat.acquisitions = nr
+    if unlikely(last != number):
+        stat.acq_bounces += last != 0
+        lock.last_cpu = number
+    if unlikely(is_sampled(nr) or level == STAT_EXACT):
+        return clock_ticks()
+    return 0
+
+cdef inline void spin_acquired(
+    spinlock *lock, u32 site, cpu_area *cpu, process_slot *me
+) noexcept:
+    cdef u64 acquired = count_acquisition(lock, cpu)
     lock.site = site
-    if likely(level != STAT_OFF):
-        stat = &(<lock_stat *>cpu.lock_stats)[lock.class_].sides[SIDE_WRITE]
-        nr = stat.acquisitions + 1
-        stat.acquisitions = nr
-        if unlikely(last != number):
-            stat.acq_bounces += last != 0
-            lock.last_cpu = number
-        if unlikely(is_sampled(nr) or level == STAT_EXACT):
-            acquired = clock_ticks()
     lock.acquired = acquired
     note_held(me, <u64>lock, site, WAIT_SPIN, acquired)
 
@@ -96,18 +101,59 @@ cdef inline int spin_acquire(spinlock *lock, u32 site) noexcept:
 cdef void raw_spin_lock(spinlock *lock, u32 site) noexcept
 cdef bint raw_spin_trylock(spinlock *lock, u32 site) noexcept
 
+# Give the word back. Who sets WAITERS between the load and the store finds the word changed when
+# it goes to sleep on it, or else its time-out ends the sleep: cheaper than an exchange each time.
+cdef inline void spin_release(spinlock *lock) noexcept:
+    if likely(atomic32_load_relaxed(&lock.word) == this_owner):
+        atomic32_store_release(&lock.word, 0)
+    else:
+        release_slowpath(lock)
+
 cdef inline void raw_spin_unlock(spinlock *lock) noexcept:
     cdef cpu_area *cpu = this_cpu
     if unlikely(lock.acquired != 0):
         hold_time_stat(lock.class_, SIDE_WRITE, lock.acquired)
     forget_held(this_process, <u64>lock)
-    # Who sets WAITERS between the load and the store finds the word changed when it goes to
-    # sleep on it, or else its time-out ends the sleep: cheaper than an exchange each time.
-    if likely(atomic32_load_relaxed(&lock.word) == this_owner):
-        atomic32_store_release(&lock.word, 0)
-    else:
-        release_slowpath(lock)
+    spin_release(lock)
     cpu.preempt_count -= 1
+
+# Enter a kernel call and take a lock in it by one exchange, for a call that has no safe point
+# until spin_leave: `inside` keeps interrupts out, neither irqs_off nor preempt_count changes.
+# False: somebody has the lock, or the preemption point has work; nothing is taken, no call
+# entered. True: spin_entered is next, or, to leave again with nothing done, spin_give_up.
+cdef inline bint spin_enter(cpu_area *cpu, process_slot *me, spinlock *lock) noexcept:
+    atomic64_store_relaxed(&me.inside, 1)
+    # Sequentially consistent: the store before it is seen by a handler that is not seen by the
+    # load behind it (gate_acquire), as with enter's exchange. A handler that is seen may want
+    # this very lock; nobody takes this process for blocked with it: it is not on its list.
+    if likely(atomic32_cmpxchg(&lock.word, 0, this_owner) == 0):
+        if likely(atomic64_load(&cpu.pending) == pending_ignored):
+            return True
+        spin_release(lock)
+    leave_as(cpu, me)
+    return False
+
+cdef inline void spin_give_up(cpu_area *cpu, process_slot *me, spinlock *lock) noexcept:
+    spin_release(lock)
+    leave_as(cpu, me)
+
+# Count the acquisition; returns clock_ticks() of it if this section is timed, else 0.
+cdef inline u64 spin_entered(
+    cpu_area *cpu, process_slot *me, spinlock *lock, u32 site
+) noexcept:
+    if unlikely(me.nr_held != 0):
+        note_pairs(lock.class_)
+    lock.site = site
+    return count_acquisition(lock, cpu)
+
+# Release the lock and leave the call; `acquired` is what spin_entered returned.
+cdef inline void spin_leave(
+    cpu_area *cpu, process_slot *me, spinlock *lock, u64 acquired
+) noexcept:
+    if unlikely(acquired != 0):
+        hold_time_stat(lock.class_, SIDE_WRITE, acquired)
+    spin_release(lock)
+    leave_as(cpu, me)
 
 cdef inline u64 raw_spin_lock_irqsave(spinlock *lock, u32 site) noexcept:
     cdef u64 flags = irq_save()

@@ -9,8 +9,7 @@ are ns of one pair.
 import cython
 from cython.cimports.cpus.atomic import clock_ns
 from cython.cimports.cpus.callsite_cy import call_site
-from cython.cimports.cpus.percpu_cy import enter, enter_sleeping, leave
-from cython.cimports.smpmm.mm.page_alloc_cy import alloc_pages, free_pages_block, gfp_wait
+from cython.cimports.smpmm.mm.page_alloc_cy import alloc_pages_call, free_pages_call
 from cython.cimports.smpmm.mm.page_cy import page
 from cython.cimports.smpmm.mm.slab_cy import kmalloc_call, kmem_cache_free_call
 from cython.cimports.smpmm.mm.slab_list_cy import truths
@@ -56,17 +55,10 @@ def page_loop(nr: cython.longlong, order: u64, flags: u64) -> float:
     site: u32 = call_site()
     began: u64 = clock_ns()
     for i in range(nr):
-        if flags & gfp_wait:
-            enter_sleeping(b"alloc_pages")
-        else:
-            enter()
-        p = alloc_pages(flags, order, site)
-        leave()
+        p = alloc_pages_call(flags, order, site, b"alloc_pages")
         if p == cython.NULL:
             raise MemoryError(f"alloc_pages({order}) in pair {i}")
-        enter()
-        free_pages_block(p, order, site)
-        leave()
+        free_pages_call(p, order, site)
     return cython.cast(cython.double, clock_ns() - began) / nr
 
 

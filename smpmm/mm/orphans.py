@@ -10,7 +10,7 @@ from collections import Counter
 from typing import Final
 
 from cpus import callsite_cy, event_cy, percpu_cy
-from smpmm.mm import buffer_cy, zone_cy
+from smpmm.mm import buffer_cy, page_cy
 
 KERN_WARNING: Final = 4
 
@@ -25,7 +25,7 @@ def recover(slot: int, kind: int, cpu: int) -> None:
         event_cy.log(f"smpmm: {name} died with {used} buffers in use: given up", KERN_WARNING)
     pages: Counter[int] = Counter()
     blocks: Counter[int] = Counter()
-    for pfn, order, site, _pid in zone_cy.pages_of_slot(slot):
+    for pfn, order, site, _pid in page_cy.pages_of_slot(slot):
         if site == buffer_cy.own_site():
             buffer_cy.free_orphan(pfn)
             continue

@@ -27,9 +27,11 @@ cdef u64 never_fail
 # may see lies on its stack. An exception means that the task was killed while it slept: the
 # call has been left (inside is 0).
 cdef page *alloc_pages(u64 gfp, u64 order, u32 site) except? NULL
-# Free a block that alloc_pages returned. Any context. Non-zero: the truth forbids it,
-# nothing done.
-cdef int free_pages_block(page *p, u64 order, u32 site) noexcept
+# The same as a kernel call `name` of its own, enter and leave included.
+cdef page *alloc_pages_call(u64 gfp, u64 order, u32 site, const char *name) except? NULL
+# Free a block that alloc_pages_call returned, as a kernel call of its own. Any context.
+# Non-zero: the truth forbids it, nothing done.
+cdef int free_pages_call(page *p, u64 order, u32 site) except? -1
 
 cdef public struct vm_state:      # atomic additions, but for the first word
     u64 kswapd_wanted             # 1: a zone was found below its mark; kswapd clears it

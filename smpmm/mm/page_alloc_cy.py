@@ -22,6 +22,7 @@ from cython.cimports.cpus.atomic import (
     atomic64_fetch_add,
     atomic64_load_relaxed,
     atomic64_xchg,
+    likely,
     unlikely,
 )
 from cython.cimports.cpus.event_cy import (
@@ -32,22 +33,30 @@ from cython.cimports.cpus.event_cy import (
     trace_allocations,
     trace_event,
 )
-from cython.cimports.cpus.percpu_cy import call_out, come_back, may_sleep_here, this_cpu
+from cython.cimports.cpus.percpu_cy import (
+    call_out,
+    come_back,
+    enter,
+    enter_sleeping,
+    leave,
+    may_sleep_here,
+    this_cpu,
+)
 from cython.cimports.libc.stdio import snprintf
 from cython.cimports.libc.string import strlen
 from cython.cimports.smpmm.mm import zone_cy
 from cython.cimports.smpmm.mm.page_cy import (
     PAGE_ALLOC,
-    PAGE_BUFFER,
-    PAGE_SLAB,
     page_to_pfn,
-    truth_kind,
 )
 from cython.cimports.smpmm.mm.zone_cy import (
+    FREE_NOT_NOW,
     NR_ZONES,
     free_block,
+    free_block_call,
     owner_bits,
     rmqueue,
+    rmqueue_call,
     zone_at,
 )
 
@@ -153,6 +162,28 @@ def alloc_pages(gfp, order, site):
                 return p
         z += 1
     return alloc_pages_slowpath(gfp, order, owner, site)
+
+
+def alloc_pages_call(gfp, order, site, name):
+    z: cython.pointer[zone] = zonelist_for(gfp)[0]
+    p: cython.pointer[page]
+    if likely(
+        order < zone_cy.nr_orders
+        and z != cython.NULL
+        and fail_page_alloc_on[0] == 0
+        and not trace_allocations
+        and atomic64_load_relaxed(cython.address(z.free_pages)) >= z.pages_low
+    ):
+        p = rmqueue_call(z, order, gfp & gfp_wait != 0, site)
+        if likely(p != cython.NULL):
+            return p
+    if gfp & gfp_wait:
+        enter_sleeping(name)
+    else:
+        enter()
+    p = alloc_pages(gfp, order, site)
+    leave()
+    return p
 
 
 def alloc_pages_slowpath(gfp, order, owner, site):
@@ -276,13 +307,17 @@ def allocation_failed(order):
     log_text(text, strlen(text), 3)
 
 
-def free_pages_block(p, order, site):
-    kind: u32 = truth_kind(p.truth)
-    if kind != PAGE_SLAB and kind != PAGE_BUFFER:
-        kind = PAGE_ALLOC
-    if unlikely(trace_allocations):
-        trace_event(EVENT_PAGE_FREE, page_to_pfn(p), order, 0, site)
-    return free_block(p, order, kind, site)
+def free_pages_call(p, order, site):
+    freed: cython.int = FREE_NOT_NOW
+    if likely(not trace_allocations):
+        freed = free_block_call(p, order, PAGE_ALLOC, site)
+    if unlikely(freed == FREE_NOT_NOW):
+        enter()
+        if unlikely(trace_allocations):
+            trace_event(EVENT_PAGE_FREE, page_to_pfn(p), order, 0, site)
+        freed = free_block(p, order, PAGE_ALLOC, site)
+        leave()
+    return freed
 
 
 def nr_free_pages():

@@ -9,19 +9,21 @@ from cython.cimports.cpus import segment_cy
 from cython.cimports.cpus.atomic import unlikely
 from cython.cimports.cpus.callsite_cy import call_site
 from cython.cimports.cpus.handle_cy import Handle, address_of, int_or_address_of
-from cython.cimports.cpus.percpu_cy import enter, enter_sleeping, leave
+from cython.cimports.cpus.percpu_cy import enter, leave
 from cython.cimports.libc.string import memset
 from cython.cimports.smpmm.mm import page_alloc_cy, page_cy, zone_cy
-from cython.cimports.smpmm.mm.page_alloc_cy import gfp_dma, gfp_wait
+from cython.cimports.smpmm.mm.page_alloc_cy import (
+    alloc_pages_call,
+    free_pages_call,
+    gfp_dma,
+)
 from cython.cimports.smpmm.mm.page_cy import (
-    PAGE_ALLOC,
     PAGE_SHIFT,
     PAGE_SIZE,
     lowmem_page_address,
     page_to_pfn,
     virt_to_page_checked,
 )
-from cython.cimports.smpmm.mm.zone_cy import free_block
 
 from smpmm.mm import page_bug
 
@@ -68,21 +70,13 @@ def page_of(handle):
 
 def get_block(gfp, order, site, name):
     """Allocate a block and return its address; what has none goes back with a report."""
-    p: cython.pointer[page]
-    if gfp & gfp_wait:
-        enter_sleeping(name)
-    else:
-        enter()
-    p = page_alloc_cy.alloc_pages(gfp, order, site)
+    p: cython.pointer[page] = alloc_pages_call(gfp, order, site, name)
     if p == cython.NULL:
-        leave()
         return 0
     if unlikely(page_to_pfn(p) >= page_cy.max_low_pfn):
-        free_block(p, order, PAGE_ALLOC, site)
-        leave()
+        free_pages_call(p, order, site)
         page_bug.no_address(name.decode(), gfp)
         return 0
-    leave()
     return lowmem_page_address(p)
 
 
@@ -128,13 +122,7 @@ def alloc_pages(gfp_mask: cython.ulonglong, order: cython.ulonglong):
 
     May sleep if the mask has __GFP_WAIT.
     """
-    site: u32 = call_site()
-    if gfp_mask & gfp_wait:
-        enter_sleeping(b"alloc_pages")
-    else:
-        enter()
-    p: cython.pointer[page] = page_alloc_cy.alloc_pages(gfp_mask, order, site)
-    leave()
+    p: cython.pointer[page] = alloc_pages_call(gfp_mask, order, call_site(), b"alloc_pages")
     return handle_of(p) if p != cython.NULL else None
 
 
@@ -143,28 +131,18 @@ def alloc_page(gfp_mask: cython.ulonglong):
 
     May sleep if the mask has __GFP_WAIT.
     """
-    site: u32 = call_site()
-    if gfp_mask & gfp_wait:
-        enter_sleeping(b"alloc_page")
-    else:
-        enter()
-    p: cython.pointer[page] = page_alloc_cy.alloc_pages(gfp_mask, 0, site)
-    leave()
+    p: cython.pointer[page] = alloc_pages_call(gfp_mask, 0, call_site(), b"alloc_page")
     return handle_of(p) if p != cython.NULL else None
 
 
 def give_back(p, address, order, site):
     """Free a block, or report why the truth forbids it."""
-    bad: cython.int = 1
-    enter()
-    if p != cython.NULL:
-        bad = free_block(p, order, PAGE_ALLOC, site)
-    leave()
-    if unlikely(bad != 0):
-        if p == cython.NULL:
-            page_bug.bad_address(address, order)
-        else:
-            page_bug.bad_free(order)
+    if unlikely(p == cython.NULL):
+        enter()
+        leave()
+        page_bug.bad_address(address, order)
+    elif unlikely(free_pages_call(p, order, site) != 0):
+        page_bug.bad_free(order)
     return 0
 
 

@@ -79,3 +79,33 @@ def native_address(pfn: cython.ulonglong) -> int:
     """Return the native address of a struct page; tests damage RAM with it."""
     check_pfn(pfn)
     return cython.cast(cython.ulonglong, mem_map + pfn)
+
+
+def pages_of_slot(slot: cython.ulonglong) -> list:
+    """Return what the process of `slot` has allocated: (pfn, order, call site, pid).
+
+    After the process's death. Slab pages are their cache's, not listed. O(pages).
+    """
+    return list_allocated(slot + 1)
+
+
+def allocated_pages() -> list:
+    """Return what anybody has allocated: (pfn, order, call site, pid). O(pages)."""
+    return list_allocated(0)
+
+
+def list_allocated(holder: u64) -> list:
+    """List the allocated blocks of a holder (slot + 1), of all with 0; takes no lock."""
+    found = []
+    pfn: u64 = 0
+    t: u64
+    while pfn < nr_pages:
+        t = pfn_to_page(pfn).truth
+        if truth_kind(t) == PAGE_ALLOC and (
+            holder == 0 or ((t >> TRUTH_SLOT_SHIFT) & 0xFF) == holder
+        ):
+            found.append(
+                (pfn, truth_order(t), (t >> TRUTH_SITE_SHIFT) & 0xFFFF, t >> TRUTH_WHO_SHIFT)
+            )
+        pfn += cython.cast(u64, 1) << truth_order(t)
+    return found

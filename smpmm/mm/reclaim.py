@@ -35,6 +35,7 @@ from smpmm.mm import (
     buffer_io_cy,
     memmap,
     page_alloc_cy,
+    page_cy,
     reclaim_cy,
     shrink_cy,
     slab_state_cy,
@@ -237,7 +238,7 @@ def kill_for_memory(task: dict[str, Any]) -> None:
 def pages_by_pid() -> Counter[int]:
     """Count what each task has allocated, in pages: blocks of pages, and slab objects."""
     counts: Counter[int] = Counter()
-    for _pfn, order, _site, pid in zone_cy.allocated_pages():
+    for _pfn, order, _site, pid in page_cy.allocated_pages():
         counts[pid] += 1 << order
     for item in slab_state_cy.allocated_objects():
         counts[item["pid"]] += item["objsize"] / PAGE_SIZE

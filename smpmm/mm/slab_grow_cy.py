@@ -35,7 +35,6 @@ from cython.cimports.cpus.spinlock_cy import raw_spin_lock_irqsave, raw_spin_unl
 from cython.cimports.smpmm.mm import slab_cy
 from cython.cimports.smpmm.mm.page_alloc_cy import (
     alloc_pages,
-    free_pages_block,
     gfp_dma,
     gfp_high,
 )
@@ -155,7 +154,7 @@ def grow_slab(c, gfp, offset):
     if c.cflags & CFLGS_OFF_SLAB:
         management = alloc_management(c, p, gfp & slab_global.level_mask)
         if management == 0:
-            free_pages_block(p, c.gfporder, slab_global.site_grow)
+            free_block(p, c.gfporder, PAGE_ALLOC, slab_global.site_grow)
             return 0
     else:
         offset += c.slab_size
@@ -178,7 +177,7 @@ def alloc_management(c, p, gfp):
         )
     except BaseException:
         come_back_quietly()
-        free_pages_block(p, c.gfporder, slab_global.site_grow)
+        free_block(p, c.gfporder, PAGE_ALLOC, slab_global.site_grow)
         leave()
         raise
     if address == 0:

@@ -17,6 +17,7 @@ cdef enum:
 
     FREE_DONE = 0                # freed, or one reference fewer
     FREE_BAD = -1                # the truth forbids it: nothing was changed
+    FREE_NOT_NOW = 1             # of free_block_call: not tried
 
 cdef public struct free_area:
     page *first                  # newest first, linked by page.lru_next; NULL = empty
@@ -56,6 +57,12 @@ cdef page *rmqueue(zone *z, u64 order, u64 owner, u32 site) noexcept
 # truth must say (PAGE_ALLOC, PAGE_SLAB, PAGE_BUFFER). Takes the zone's lock; any context,
 # inside a call.
 cdef int free_block(page *p, u64 order, u32 kind, u32 site) noexcept
+# The same two as kernel calls of their own, enter and leave included; the exchange that takes
+# the lock publishes the call. A short way: NULL and FREE_NOT_NOW, nothing done, when the lock
+# or the CPU is wanted by others; rmqueue_call also when the zone has no block, or when the
+# context forbids a call that may sleep (`wait`).
+cdef page *rmqueue_call(zone *z, u64 order, bint wait, u32 site) noexcept
+cdef int free_block_call(page *p, u64 order, u32 kind, u32 site) noexcept
 # Slot of this process, call site and pid of the running task as truth bits.
 cdef inline u64 owner_bits(u32 site) noexcept:
     cdef u64 pid = 0
@@ -87,26 +94,28 @@ cdef u64 bad_pfn
 cdef u64 bad_truth
 cdef u64 bad_head_pfn
 cdef u64 bad_head_truth
-cdef inline void list_add_free(zone *z, page *p, u64 order) noexcept:
-    cdef page *next_ = z.free_area[order].first
+cdef inline void area_add(free_area *area, page *p) noexcept:
+    cdef page *next_ = area.first
     p.lru_prev = NULL
     p.lru_next = next_
     if next_ != NULL:
         next_.lru_prev = p
-    z.free_area[order].first = p
-    z.free_area[order].nr_free += 1
+    area.first = p
+    area.nr_free += 1
 
-cdef inline void list_del_free(zone *z, page *p, u64 order) noexcept:
+cdef inline void area_del(free_area *area, page *p) noexcept:
     cdef page *next_ = p.lru_next
     cdef page *prev = p.lru_prev
     if prev != NULL:
         prev.lru_next = next_
     else:
-        z.free_area[order].first = next_
+        area.first = next_
     if next_ != NULL:
         next_.lru_prev = prev
-    z.free_area[order].nr_free -= 1
+    area.nr_free -= 1
 
+cdef page *take_block(zone *z, u64 order, u64 owner) noexcept
+cdef int drop_block(zone *z, page *p, u64 order, u32 kind) noexcept
 cdef page *expand(zone *z, page *head, u64 high, u64 low) noexcept
 cdef void free_and_merge(zone *z, page *p, u64 order) noexcept
 cdef void note_bad_free(zone *z, page *p, u64 order) noexcept

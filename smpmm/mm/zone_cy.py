@@ -20,13 +20,22 @@ from cython.cimports.cpus import segment_cy
 from cython.cimports.cpus.atomic import compiler_barrier, unlikely
 from cython.cimports.cpus.host_cy import segment_reserve
 from cython.cimports.cpus.kill_cy import (
+    KILL_NOWHERE,
     KILL_PAGE_ALLOCATED,
     KILL_PAGE_FREED,
     KILL_PAGE_MERGED,
     KILL_PAGE_SPLIT,
-    kill_point,
+    kill_point_armed,
+    kill_point_of,
 )
-from cython.cimports.cpus.percpu_cy import enter, leave
+from cython.cimports.cpus.percpu_cy import (
+    cpu_area,
+    enter,
+    leave,
+    process_slot,
+    this_cpu,
+    this_process,
+)
 from cython.cimports.cpus.spinlock_cy import (
     CLASS_SPIN,
     RECOVER_ZONE,
@@ -34,6 +43,10 @@ from cython.cimports.cpus.spinlock_cy import (
     raw_spin_lock_irqsave,
     raw_spin_unlock_irqrestore,
     register_recovery,
+    spin_enter,
+    spin_entered,
+    spin_give_up,
+    spin_leave,
     spinlock_init,
 )
 from cython.cimports.libc.string import memset, strncpy
@@ -157,7 +170,7 @@ def init_free_range(z, pfn, end):
         while pfn & ((cython.cast(u64, 1) << order) - 1) or pfn + (1 << order) > end:
             order -= 1
         pfn_to_page(pfn).truth = PAGE_FREE | order << TRUTH_ORDER_SHIFT
-        list_add_free(z, pfn_to_page(pfn), order)
+        area_add(cython.address(z.free_area[order]), pfn_to_page(pfn))
         z.free_pages += cython.cast(u64, 1) << order
         pfn += cython.cast(u64, 1) << order
 
@@ -174,21 +187,43 @@ def init_watermarks(z, profile):
 
 def rmqueue(z, order, owner, site):
     flags: u64 = raw_spin_lock_irqsave(cython.address(z.lock), site)
+    p: cython.pointer[page] = take_block(z, order, owner)
+    raw_spin_unlock_irqrestore(cython.address(z.lock), flags)
+    return p
+
+
+def rmqueue_call(z, order, wait, site):
+    cpu: cython.pointer[cpu_area] = this_cpu
+    me: cython.pointer[process_slot] = this_process
+    p: cython.pointer[page]
+    acquired: u64
+    if unlikely(not spin_enter(cpu, me, cython.address(z.lock))):
+        return cython.NULL
+    if wait and unlikely((cpu.preempt_count | cpu.irqs_off) != 0):
+        spin_give_up(cpu, me, cython.address(z.lock))
+        return cython.NULL
+    acquired = spin_entered(cpu, me, cython.address(z.lock), site)
+    p = take_block(z, order, owner_bits(site))
+    spin_leave(cpu, me, cython.address(z.lock), acquired)
+    return p
+
+
+def take_block(z, order, owner):
+    """Take a block off the free lists, NULL when there is none; the zone's lock is held."""
     high: u64 = order
+    armed: u64
     head: cython.pointer[page] = z.free_area[high].first
     p: cython.pointer[page]
     while head == cython.NULL:
         high += 1
         if high >= nr_orders:
-            raw_spin_unlock_irqrestore(cython.address(z.lock), flags)
             return cython.NULL
         head = z.free_area[high].first
     if unlikely(high == nr_orders - 1 and backed[page_to_pfn(head) // BACKED_PAGES] == 0):
         if not back_block(page_to_pfn(head)):
-            raw_spin_unlock_irqrestore(cython.address(z.lock), flags)
             return cython.NULL
         backed[page_to_pfn(head) // BACKED_PAGES] = 1
-    list_del_free(z, head, high)
+    area_del(cython.address(z.free_area[high]), head)
     p = head
     if high != order:
         p = expand(z, head, high, order)
@@ -196,81 +231,114 @@ def rmqueue(z, order, owner, site):
     p.flags = 0
     p.truth = PAGE_ALLOC | order << TRUTH_ORDER_SHIFT | owner
     if high != order:
+        armed = kill_point_armed()
         compiler_barrier()
-        kill_point(KILL_PAGE_SPLIT)
+        kill_point_of(armed, KILL_PAGE_SPLIT)
         head.truth = PAGE_FREE | (high - 1) << TRUTH_ORDER_SHIFT
-        kill_point(KILL_PAGE_ALLOCATED)
+        kill_point_of(armed, KILL_PAGE_ALLOCATED)
     z.free_pages -= cython.cast(u64, 1) << order
     z.nr_allocs += 1
-    raw_spin_unlock_irqrestore(cython.address(z.lock), flags)
     return p
 
 
 def expand(z, head, high, low):
     """Split a block of order `high`: list lower halves, return the upper piece of order `low`.
 
-    The head's own word still has the old order: lowering it is the caller's commit.
+    There was no block of an order between the two. The head's own word still has the old
+    order: lowering it is the caller's commit.
     """
     p: cython.pointer[page] = head
-    while high > low:
-        high -= 1
+    area: cython.pointer[free_area] = cython.address(z.free_area[high])
+    size: u64 = cython.cast(u64, 1) << high
+    truth: u64 = PAGE_FREE | high << TRUTH_ORDER_SHIFT
+    least: u64 = cython.cast(u64, 1) << low
+    while size > least:
+        size >>= 1
+        area -= 1
+        truth -= 1 << TRUTH_ORDER_SHIFT
         if p != head:
-            p.truth = PAGE_FREE | high << TRUTH_ORDER_SHIFT
-        list_add_free(z, p, high)
-        p += cython.cast(u64, 1) << high
+            p.truth = truth
+        p.lru_prev = cython.NULL
+        p.lru_next = cython.NULL
+        area.first = p
+        area.nr_free = 1
+        p += size
     return p
 
 
 def free_block(p, order, kind, site):
     z: cython.pointer[zone] = pfn_zone(page_to_pfn(p))
     flags: u64 = raw_spin_lock_irqsave(cython.address(z.lock), site)
+    freed: cython.int = drop_block(z, p, order, kind)
+    raw_spin_unlock_irqrestore(cython.address(z.lock), flags)
+    return freed
+
+
+def free_block_call(p, order, kind, site):
+    z: cython.pointer[zone] = pfn_zone(page_to_pfn(p))
+    cpu: cython.pointer[cpu_area] = this_cpu
+    me: cython.pointer[process_slot] = this_process
+    freed: cython.int
+    acquired: u64
+    if unlikely(not spin_enter(cpu, me, cython.address(z.lock))):
+        return FREE_NOT_NOW
+    acquired = spin_entered(cpu, me, cython.address(z.lock), site)
+    freed = drop_block(z, p, order, kind)
+    spin_leave(cpu, me, cython.address(z.lock), acquired)
+    return freed
+
+
+def drop_block(z, p, order, kind):
+    """Give back one reference if the truth allows it; the zone's lock is held."""
     if unlikely((p.truth & TRUTH_HEAD) != (kind | order << TRUTH_ORDER_SHIFT)):
         note_bad_free(z, p, order)
-        raw_spin_unlock_irqrestore(cython.address(z.lock), flags)
         return FREE_BAD
     if p.count > 1:
         p.count -= 1
     else:
         free_and_merge(z, p, order)
-    raw_spin_unlock_irqrestore(cython.address(z.lock), flags)
     return FREE_DONE
 
 
 def free_and_merge(z, p, order):
     """Make an allocated block free and merge it with its buddies; the zone's lock is held."""
     pfn: u64 = page_to_pfn(p)
-    merged: u64 = pfn
     start: u64 = z.zone_start_pfn
     spanned: u64 = z.spanned_pages
-    most: u64 = nr_orders - 1
     map_: cython.pointer[page] = page_cy.mem_map
+    size: u64 = cython.cast(u64, 1) << order
+    most: u64 = cython.cast(u64, 1) << (nr_orders - 1)
+    truth: u64 = PAGE_FREE | order << TRUTH_ORDER_SHIFT
+    area: cython.pointer[free_area] = cython.address(z.free_area[order])
     buddy: u64
-    high: u64 = order
-    while high < most:
-        buddy = merged ^ (cython.cast(u64, 1) << high)
+    whole: u64 = size
+    armed: u64 = KILL_NOWHERE
+    while whole < most:
+        buddy = (pfn ^ whole) & (0 - whole)
         if buddy - start >= spanned:
             break
-        if (map_[buddy].truth & TRUTH_HEAD) != (PAGE_FREE | high << TRUTH_ORDER_SHIFT):
+        if (map_[buddy].truth & TRUTH_HEAD) != truth:
             break
-        list_del_free(z, map_ + buddy, high)
-        merged &= buddy
-        high += 1
+        area_del(area, map_ + buddy)
+        area += 1
+        truth += 1 << TRUTH_ORDER_SHIFT
+        whole <<= 1
     compiler_barrier()
-    map_[merged].truth = PAGE_FREE | high << TRUTH_ORDER_SHIFT
+    map_[pfn & (0 - whole)].truth = truth
     compiler_barrier()
     p.count = 0
-    if high != order:
-        kill_point(KILL_PAGE_FREED)
-    list_add_free(z, map_ + merged, high)
-    z.free_pages += cython.cast(u64, 1) << order
+    if whole != size:
+        armed = kill_point_armed()
+        kill_point_of(armed, KILL_PAGE_FREED)
+    area_add(area, map_ + (pfn & (0 - whole)))
+    z.free_pages += size
     z.nr_frees += 1
-    if high != order:
-        kill_point(KILL_PAGE_MERGED)
+    if whole != size:
+        kill_point_of(armed, KILL_PAGE_MERGED)
     # The upper half of each pair that was merged is no head any more.
-    while high > order:
-        high -= 1
-        buddy = (pfn >> (high + 1) << (high + 1)) | cython.cast(u64, 1) << high
-        map_[buddy].truth = PAGE_INSIDE
+    while whole > size:
+        whole >>= 1
+        map_[(pfn | whole) & (0 - whole)].truth = PAGE_INSIDE
 
 
 def get_page(p, site):
@@ -358,7 +426,7 @@ def rebuild_zone(z):
         p = pfn_to_page(pfn)
         order = truth_order(p.truth)
         if truth_kind(p.truth) == PAGE_FREE:
-            list_add_free(z, p, order)
+            area_add(cython.address(z.free_area[order]), p)
             z.free_pages += cython.cast(u64, 1) << order
             p.count = 0
         elif p.count == 0 and truth_kind(p.truth) != PAGE_INSIDE:
@@ -419,34 +487,4 @@ def free_list(index: cython.int, order: cython.int) -> list:
     while p != cython.NULL:
         found.append(page_to_pfn(p))
         p = p.lru_next
-    return found
-
-
-def pages_of_slot(slot: cython.ulonglong) -> list:
-    """Return what the process of `slot` has allocated: (pfn, order, call site, pid).
-
-    After the process's death. Slab pages are their cache's, not listed. O(pages).
-    """
-    return list_allocated(slot + 1)
-
-
-def allocated_pages() -> list:
-    """Return what anybody has allocated: (pfn, order, call site, pid). O(pages)."""
-    return list_allocated(0)
-
-
-def list_allocated(holder: u64) -> list:
-    """List the allocated blocks of a holder (slot + 1), of all with 0; takes no lock."""
-    found = []
-    pfn: u64 = 0
-    t: u64
-    while pfn < page_cy.nr_pages:
-        t = pfn_to_page(pfn).truth
-        if truth_kind(t) == PAGE_ALLOC and (
-            holder == 0 or ((t >> TRUTH_SLOT_SHIFT) & 0xFF) == holder
-        ):
-            found.append(
-                (pfn, truth_order(t), (t >> TRUTH_SITE_SHIFT) & 0xFFFF, t >> TRUTH_WHO_SHIFT)
-            )
-        pfn += cython.cast(u64, 1) << truth_order(t)
     return found

@@ -9,7 +9,7 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invaria
 
 from cpus import spinlock_cy
 from cpus.errors import BadFree
-from smpmm.mm import memmap, page_alloc_cy, page_calls_cy, page_check_cy, zone_cy
+from smpmm.mm import memmap, page_alloc_cy, page_calls_cy, page_check_cy, page_cy, zone_cy
 from smpmm.profile import GFP_2_4_0, MIB, profile_for
 from tests.support import small_machine
 
@@ -166,7 +166,7 @@ class PageMachine(RuleBasedStateMachine):
         return (block[0], block[1]) in self.owned()
 
     def owned(self) -> set[tuple[int, int]]:
-        return {(pfn, order) for pfn, order, _site, _pid in zone_cy.pages_of_slot(0)}
+        return {(pfn, order) for pfn, order, _site, _pid in page_cy.pages_of_slot(0)}
 
     @rule()
     def rebuild(self) -> None:

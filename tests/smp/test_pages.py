@@ -8,7 +8,7 @@ import time
 import pytest
 
 from cpus import percpu_cy, reap_cy, spinlock_cy
-from smpmm.mm import page_alloc_cy, page_check_cy, zone_cy
+from smpmm.mm import page_alloc_cy, page_check_cy, page_cy, zone_cy
 from smpmm.mm.page_calls_cy import __free_pages, __get_free_pages, alloc_pages, free_pages
 from smpmm.profile import GFP_2_4_0, MIB
 from tests.support import in_child, small_machine
@@ -128,5 +128,5 @@ def bury(cpu: int) -> None:
     """Do what the monitor does for a dead CPU, and free what it had allocated."""
     percpu_cy.mark_dead(cpu)
     reap_cy.reap_slot(cpu)
-    for pfn, order, _site, _pid in zone_cy.pages_of_slot(cpu):
+    for pfn, order, _site, _pid in page_cy.pages_of_slot(cpu):
         free_pages(PAGE_OFFSET + (pfn << 12), order)

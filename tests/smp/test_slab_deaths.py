@@ -14,6 +14,7 @@ from smpmm.mm import (
     cache_cy,
     page_calls_cy,
     page_check_cy,
+    page_cy,
     shrink_cy,
     slab_check,
     slab_cy,
@@ -64,7 +65,7 @@ def bury(slot: int = 1, cpu: int = 1) -> int:
     left = [o for o in slab_state_cy.allocated_objects() if o["slot"] == slot]
     for found in left:
         slab_cy.kfree(found["address"])
-    for pfn, order, site, _pid in zone_cy.pages_of_slot(slot):
+    for pfn, order, site, _pid in page_cy.pages_of_slot(slot):
         assert site, f"pfn {pfn:#x} has no call site"
         page_calls_cy.free_pages(0xC0000000 + (pfn << 12), order)
     slab_check.check_slabs()

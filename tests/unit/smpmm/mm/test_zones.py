@@ -150,9 +150,9 @@ def test_the_truth_names_the_owner_and_the_call_site(machine) -> None:
     info = page_cy.page_info(pfn_of(address))
     assert (info["kind"], info["order"], info["slot"]) == (ALLOC, 2, 0)
     assert info["site"] != 0
-    assert zone_cy.pages_of_slot(0) == [(pfn_of(address), 2, info["site"], 0)]
+    assert page_cy.pages_of_slot(0) == [(pfn_of(address), 2, info["site"], 0)]
     free_pages(address, 2)
-    assert zone_cy.pages_of_slot(0) == []
+    assert page_cy.pages_of_slot(0) == []
 
 
 @pytest.mark.parametrize(
@@ -315,7 +315,7 @@ def test_a_process_killed_at_a_named_point_leaves_a_zone_that_can_be_rebuilt(
     # Our next call takes the lock over and repairs what it protects.
     free_pages(__get_free_pages(GFP_ATOMIC, 1), 1)
     page_check_cy.check_pages()
-    lost = zone_cy.pages_of_slot(1)
+    lost = page_cy.pages_of_slot(1)
     assert len(lost) == (1 if point == "page_allocated" else 0)
     for pfn, order, _site, _pid in lost:
         free_pages(PAGE_OFFSET + (pfn << 12), order)

@@ -32,6 +32,7 @@ from smpmm.mm.slab_list_cy cimport (
 
 cdef enum:
     SIZE_STEPS = 4097            # 32 bytes each
+    NO_OBJECT = 0xffffffff
 
     # why a free was refused
     FREE_OK = 0
@@ -84,6 +85,13 @@ cdef inline slab *slab_of(slab_view *v, u64 address) noexcept:
     if unlikely(address < v.low_start or address >= v.low_end):
         return NULL
     return <slab *>v.pages[(address - v.low_start) >> PAGE_SHIFT].slab
+
+# The number of the object of a slab that begins at physical address `phys`, NO_OBJECT when none
+# does. Behind the last object the truth words are zero, up to the slab's last byte.
+cdef inline u64 object_at(slab *s, u64 phys) noexcept:
+    cdef u64 offset = phys - s.s_mem
+    cdef u64 nr = offset * s.reciprocal >> RECIPROCAL_SHIFT
+    return nr if likely(nr * s.objsize == offset) else NO_OBJECT
 
 # Truth bits of an object in the array of a CPU, and of one that this process has claimed to
 # bring it there.
@@ -171,18 +179,16 @@ cdef inline int kmem_cache_free_call(kmem_cache *c, u64 address, u32 site) excep
     cdef cpu_area *cpu = this_cpu
     cdef process_slot *me = this_process
     cdef slab *s = slab_of(v, address)
-    cdef u64 offset, nr, was, truth, phys
+    cdef u64 nr, was, truth, phys
     if unlikely(s == NULL or trace_allocations):
         return free_call_slowpath(c, address, site)
     phys = address - v.low_start
-    offset = phys - s.s_mem
-    nr = offset * s.reciprocal >> RECIPROCAL_SHIFT
-    # Behind the last object the words are zero, up to the slab's last byte.
+    nr = object_at(s, phys)
+    if unlikely(nr == NO_OBJECT or (c != NULL and c.index != s.cache)):
+        return free_call_slowpath(c, address, site)
     truth = s.truth + nr
     was = v.truths[truth]
-    if unlikely(nr * s.objsize != offset or was & OBJECT_KIND != OBJECT_ALLOC):
-        return free_call_slowpath(c, address, site)
-    if unlikely(c != NULL and c.index != s.cache):
+    if unlikely(was & OBJECT_KIND != OBJECT_ALLOC):
         return free_call_slowpath(c, address, site)
     atomic64_store_relaxed(&me.inside, 1)
     # Sequentially consistent: the store before it is seen by a handler that is not seen by the

@@ -209,11 +209,9 @@ def kmem_cache_free_inside(c, address, site):
     if unlikely(s == cython.NULL):
         return FREE_NOT_SLAB
     phys: u64 = address - view.low_start
-    offset: u64 = phys - s.s_mem
-    nr: u64 = offset * s.reciprocal >> RECIPROCAL_SHIFT
-    if unlikely(nr * s.objsize != offset):
+    nr: u64 = object_at(s, phys)
+    if unlikely(nr == NO_OBJECT):
         return FREE_INTERIOR
-    # Behind the last object the words are zero, up to the slab's last byte.
     truth: u64 = s.truth + nr
     was: u64 = truths[truth]
     if unlikely(was & OBJECT_KIND != OBJECT_ALLOC):

@@ -5,7 +5,7 @@ before it on the queue waits to write. Arguments are kernel addresses or handles
 """
 
 import cython
-from cython.cimports.cpus.atomic import atomic64_store, compiler_barrier, unlikely
+from cython.cimports.cpus.atomic import atomic64_store_release, compiler_barrier, unlikely
 from cython.cimports.cpus.callsite_cy import call_site
 from cython.cimports.cpus.handle_cy import address_of
 from cython.cimports.cpus.kill_cy import KILL_SEM_DOWN, KILL_SEM_UP, kill_point
@@ -138,10 +138,12 @@ def rwsem_take(sem, task, site, bits):
     if task != cython.NULL:
         note_downed(task, lock, bits, word)
     compiler_barrier()
-    atomic64_store(cython.cast(cython.pointer[u64], cython.address(sem.count)), word)
+    # A release is enough, as in take_semaphore.
+    atomic64_store_release(cython.cast(cython.pointer[u64], cython.address(sem.count)), word)
+    compiler_barrier()
     kill_point(KILL_SEM_DOWN)
     if task != cython.NULL:
-        settle_downed(task, lock, bits)
+        settle_downed(task, lock, bits, machine_ns())
     sem.site = site
     lock_acquired_stat(
         sem.class_, SIDE_READ if bits & DOWNED_READ else SIDE_WRITE,
@@ -172,7 +174,7 @@ def give_back(sem, task, bits, count):
     note: cython.pointer[u64] = begin_up(
         task, cython.cast(u64, sem), bits, word[0], cython.address(since)
     )
-    atomic64_store(word, count)
+    atomic64_store_release(word, count)
     kill_point(KILL_SEM_UP)
     forget_downed(note)
     if since != 0:

@@ -6,7 +6,7 @@ Arguments are kernel addresses or handles.
 """
 
 import cython
-from cython.cimports.cpus.atomic import atomic64_store, compiler_barrier, unlikely
+from cython.cimports.cpus.atomic import atomic64_store_release, compiler_barrier, unlikely
 from cython.cimports.cpus.callsite_cy import call_site
 from cython.cimports.cpus.handle_cy import address_of
 from cython.cimports.cpus.kill_cy import KILL_SEM_DOWN, KILL_SEM_UP, kill_point
@@ -140,16 +140,20 @@ def take_semaphore(sem, task, site):
     lock: u64 = cython.cast(u64, sem)
     followed: cython.bint = task != cython.NULL and sem.magic == SEM_MAGIC
     word: u64 = cython.cast(u64, cython.cast(u32, sem.count - 1))
+    ns: u64 = machine_ns()
     if followed:
         word |= cython.cast(u64, task_number(task)) << 32
         note_downed(task, lock, 0, word)
     compiler_barrier()
-    atomic64_store(cython.cast(cython.pointer[u64], cython.address(sem.count)), word)
+    # The search for a cycle (holder_of) reads it with cycle_lock, which this task takes before
+    # it waits for another lock: a release is enough.
+    atomic64_store_release(cython.cast(cython.pointer[u64], cython.address(sem.count)), word)
+    compiler_barrier()
     kill_point(KILL_SEM_DOWN)
     if followed:
-        settle_downed(task, lock, 0)
+        settle_downed(task, lock, 0, ns)
     sem.site = site
-    sem.acquired_ns = machine_ns()
+    sem.acquired_ns = ns
     lock_acquired_stat(sem.class_, SIDE_WRITE, cython.address(sem.last_cpu))
 
 
@@ -167,7 +171,7 @@ def up_common(sem, task):
         note = begin_up(task, lock, 0, word[0], cython.address(since))
         if note == cython.NULL and downer != task:
             note = begin_up(downer, lock, 0, word[0], cython.address(since))
-    atomic64_store(word, cython.cast(u64, cython.cast(u32, sem.count + 1)))
+    atomic64_store_release(word, cython.cast(u64, cython.cast(u32, sem.count + 1)))
     kill_point(KILL_SEM_UP)
     forget_downed(note)
     wake_up_locked(queue, 1, EITHER)

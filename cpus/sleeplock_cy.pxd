@@ -1,8 +1,10 @@
 """What sleeping locks share: which task holds which, who waits for whom, how one sleeps."""
 
-from cpus.atomic cimport s32, u16, u32, u64
+from cpus.atomic cimport (
+    atomic64_load_relaxed, atomic64_store_release, compiler_barrier, s32, u16, u32, u64,
+)
 from cpus.percpu_cy cimport process_slot
-from cpus.task_cy cimport task_struct
+from cpus.task_cy cimport DOWNED_MOVING, NR_DOWNED, task_struct
 from cpus.waitqueue_cy cimport wait_queue_head
 
 cdef enum:
@@ -39,16 +41,56 @@ cdef public struct rw_semaphore:       # 72 bytes
     u16 magic
     u64 acquired_ns
 
-# `lock` is the native address of the struct, whose queue lock is held; `count_word` is the
-# word of its count and downer with which `task` holds it.
-cdef void note_downed(task_struct *task, u64 lock, u64 bits, u64 count_word) noexcept
-cdef void settle_downed(task_struct *task, u64 lock, u64 bits) noexcept
-# Before the store that gives it back; returns the note for `forget_downed`, NULL when it is
-# not followed, and in `since` machine_ns() at which `task` took it.
-cdef u64 *begin_up(
+# The notes of a task: `lock` is the native address of the struct, whose queue lock is held;
+# `count_word` is the word of its count and downer with which `task` holds it. Who reads them
+# without that lock does so when the process is dead: the order of the stores is enough.
+
+# `task` is about to take the lock; beyond NR_DOWNED it is not followed.
+cdef inline void note_downed(
+    task_struct *task, u64 lock, u64 bits, u64 count_word
+) noexcept:
+    cdef int i
+    for i in range(NR_DOWNED):
+        if task.downed[i] == 0:
+            task.downed_ns[i] = count_word
+            compiler_barrier()
+            atomic64_store_release(&task.downed[i], lock | bits | DOWNED_MOVING)
+            return
+
+# The lock is taken; `ns` is machine_ns() of it.
+cdef inline void settle_downed(task_struct *task, u64 lock, u64 bits, u64 ns) noexcept:
+    cdef int i
+    for i in range(NR_DOWNED):
+        if task.downed[i] == lock | bits | DOWNED_MOVING:
+            atomic64_store_release(&task.downed[i], lock | bits)
+            compiler_barrier()
+            task.downed_ns[i] = ns
+            return
+
+# The lock is about to be given back, by whoever; returns the note for `forget_downed`, NULL
+# when it is not followed, and in `since` machine_ns() at which `task` took it.
+cdef inline u64 *begin_up(
     task_struct *task, u64 lock, u64 bits, u64 count_word, u64 *since
-) noexcept
-cdef void forget_downed(u64 *note) noexcept
+) noexcept:
+    cdef int i
+    since[0] = 0
+    if task == NULL:
+        return NULL
+    for i in range(NR_DOWNED):
+        if atomic64_load_relaxed(&task.downed[i]) == lock | bits:
+            since[0] = task.downed_ns[i]
+            task.downed_ns[i] = count_word
+            compiler_barrier()
+            atomic64_store_release(&task.downed[i], lock | bits | DOWNED_MOVING)
+            return &task.downed[i]
+    return NULL
+
+# The lock is given back; NULL when it was not followed.
+cdef inline void forget_downed(u64 *note) noexcept:
+    if note != NULL:
+        compiler_barrier()
+        atomic64_store_release(note, 0)
+
 cdef int begin_sleep(u64 lock, task_struct *task, u32 site) noexcept
 cdef int sleep_once(
     wait_queue_head *queue, task_struct *task, u64 state, u64 *flags

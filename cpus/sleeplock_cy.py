@@ -11,7 +11,7 @@ cycle) is taken with neither.
 """
 
 import cython
-from cython.cimports.cpus.atomic import atomic64_load, atomic64_store, compiler_barrier
+from cython.cimports.cpus.atomic import atomic64_load, atomic64_store
 from cython.cimports.cpus.lockstat_cy import lock_contended_stat, wait_time_stat
 from cython.cimports.cpus.percpu_cy import (
     KIND_CPU,
@@ -26,8 +26,6 @@ from cython.cimports.cpus.runqueue_cy import schedule_inside
 from cython.cimports.cpus.segment_cy import machine_ns, native
 from cython.cimports.cpus.spinlock_cy import raw_spin_lock_irqsave, raw_spin_unlock_irqrestore
 from cython.cimports.cpus.task_cy import (
-    DOWNED_MOVING,
-    NR_DOWNED,
     NR_TASKS,
     TASK_RUNNING,
     globals_,
@@ -41,49 +39,6 @@ from cython.cimports.cpus.waitqueue_cy import (
     wait_queue_head,
     wake_up_locked,
 )
-
-
-def note_downed(task, lock, bits, count_word):
-    """Note that `task` is about to take `lock`; beyond NR_DOWNED it is not followed."""
-    i: cython.int
-    for i in range(NR_DOWNED):
-        if task.downed[i] == 0:
-            task.downed_ns[i] = count_word
-            compiler_barrier()
-            atomic64_store(cython.address(task.downed[i]), lock | bits | DOWNED_MOVING)
-            return
-
-
-def settle_downed(task, lock, bits):
-    """The lock is taken."""
-    i: cython.int
-    for i in range(NR_DOWNED):
-        if task.downed[i] == lock | bits | DOWNED_MOVING:
-            atomic64_store(cython.address(task.downed[i]), lock | bits)
-            task.downed_ns[i] = machine_ns()
-            return
-
-
-def begin_up(task, lock, bits, count_word, since):
-    """Note that the lock is about to be given back, by whoever."""
-    i: cython.int
-    since[0] = 0
-    if task == cython.NULL:
-        return cython.NULL
-    for i in range(NR_DOWNED):
-        if atomic64_load(cython.address(task.downed[i])) == lock | bits:
-            since[0] = task.downed_ns[i]
-            task.downed_ns[i] = count_word
-            compiler_barrier()
-            atomic64_store(cython.address(task.downed[i]), lock | bits | DOWNED_MOVING)
-            return cython.address(task.downed[i])
-    return cython.NULL
-
-
-def forget_downed(note):
-    """The lock is given back; NULL when it was not followed."""
-    if note != cython.NULL:
-        atomic64_store(note, 0)
 
 
 def begin_sleep(lock, task, site):

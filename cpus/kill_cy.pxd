@@ -55,7 +55,8 @@ cdef u64 *kill_hits        # [NR_KILL_POINTS] deaths at each point
 
 cdef void kill_point_hit(u64 point) noexcept
 
-# Where two points are near each other on a quick path: one look at what is armed serves both.
+# Where two points are near each other on a quick path: one look at what is armed serves both,
+# and kill_point_hit looks again.
 cdef inline u64 kill_point_armed() noexcept:
     return kill_armed[0] if kill_armed != NULL else KILL_NOWHERE
 

@@ -55,7 +55,7 @@ cdef inline u64 forget_held(process_slot *me, u64 lock) noexcept:
         return me.held[n - 1].taken
     return forget_deeper(lock)
 
-# Count an acquisition, by the new owner; returns clock_ticks() if this section is timed, else 0.
+# Count an acquisition, by the new owner; clock_ticks() of it if this section is timed, else 0.
 cdef inline u64 count_acquisition(spinlock *lock, cpu_area *cpu) noexcept:
     cdef u64 level = stat_level[0]
     cdef u32 number = <u32>cpu.number + 1
@@ -101,8 +101,8 @@ cdef inline int spin_acquire(spinlock *lock, u32 site) noexcept:
 cdef void raw_spin_lock(spinlock *lock, u32 site) noexcept
 cdef bint raw_spin_trylock(spinlock *lock, u32 site) noexcept
 
-# Give the word back. Who sets WAITERS between the load and the store finds the word changed when
-# it goes to sleep on it, or else its time-out ends the sleep: cheaper than an exchange each time.
+# Give the word back. Who sets WAITERS between the load and the store finds the word changed
+# when it goes to sleep on it, or else its time-out ends the sleep: cheaper than an exchange.
 cdef inline void spin_release(spinlock *lock) noexcept:
     if likely(atomic32_load_relaxed(&lock.word) == this_owner):
         atomic32_store_release(&lock.word, 0)
@@ -118,9 +118,9 @@ cdef inline void raw_spin_unlock(spinlock *lock) noexcept:
     cpu.preempt_count -= 1
 
 # Enter a kernel call and take a lock in it by one exchange, for a call that has no safe point
-# until spin_leave: `inside` keeps interrupts out, neither irqs_off nor preempt_count changes.
-# False: somebody has the lock, or the preemption point has work; nothing is taken, no call
-# entered. True: spin_entered is next, or, to leave again with nothing done, spin_give_up.
+# until spin_leave: `inside` keeps interrupts out; irqs_off, preempt_count and the list of held
+# locks do not change. False: somebody has the lock, or the preemption point has work; nothing
+# is taken, no call entered. True: spin_entered is next, or, to leave at once, spin_give_up.
 cdef inline bint spin_enter(cpu_area *cpu, process_slot *me, spinlock *lock) noexcept:
     atomic64_store_relaxed(&me.inside, 1)
     # Sequentially consistent: the store before it is seen by a handler that is not seen by the

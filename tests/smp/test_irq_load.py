@@ -10,6 +10,7 @@ from smpmm import Machine
 DRIVER = Path(__file__).parent / "irq_load_driver.py"
 LINES = (5, 6, 7)
 PAIRS = 50_000  # kmalloc and kfree in a compiled loop, between two marked rounds
+PAGE_PAIRS = 5_000  # the same with pages: a handler may want the lock that they just take
 
 
 def calls(tag: int, pairs: int, rounds: int) -> int:
@@ -20,6 +21,7 @@ def calls(tag: int, pairs: int, rounds: int) -> int:
     damaged = 0
     for _ in range(rounds):
         bench_cy.kmalloc_loop(pairs, 256, GFP_ATOMIC)
+        bench_cy.page_loop(PAGE_PAIRS, 0, GFP_ATOMIC)
         for i in range(200):
             mark = bytes((tag + i % 8,)) * 32
             taken = [kmalloc(256, GFP_ATOMIC) for _ in range(3)]
@@ -65,7 +67,9 @@ def test_calls_and_interrupts_share_a_cpu_without_damage(rounds: int, interrupts
         damaged = machine.run(look, words)["damaged"]
         machine.rmmod("irq_load_driver")  # waits for the last handlers
         seen = machine.run(look, words)
-        print(f"{2 * rounds * (2 * PAIRS + 2400)} calls against {seen['counted']} interrupts")
+        nr_calls = 2 * rounds * (2 * (PAIRS + PAGE_PAIRS) + 2400)
+        print(f"{nr_calls} calls against {seen['counted']} interrupts")
         assert seen["counted"] > interrupts
         assert damaged == 0
+        assert "deadlock" not in machine.dmesg()
         assert abs(seen["entries"] - seen["exits"]) <= 2 * len(LINES)  # the rings go round

@@ -145,6 +145,30 @@ def test_an_atomic_request_leaves_a_quarter_of_min_and_then_fails_with_a_message
         free_page(address)
 
 
+def test_what_is_traced_of_a_page_is_its_allocation_and_its_free(machine) -> None:
+    event_cy.set_trace_allocations(True)
+    free_pages(__get_free_pages(GFP_ATOMIC, 2), 2)
+    event_cy.set_trace_allocations(False)
+    free_pages(__get_free_pages(GFP_ATOMIC, 2), 2)
+    records = [str(each) for each in event_cy.read_events(0)]
+    assert [sum(name in r for r in records) for name in ("mm_page_alloc", "mm_page_free")] == [
+        1,
+        1,
+    ]
+
+
+def test_a_page_call_leaves_no_lock_and_no_mark_of_a_call(machine) -> None:
+    before = percpu_cy.cpu_info(0)
+    taken = zone_cy.zone_info(NORMAL)["nr_allocs"]
+    free_page(__get_free_page(GFP_ATOMIC))
+    with pytest.raises(BadFree):
+        free_page(PAGE_OFFSET + (pfn_of(__get_free_page(GFP_ATOMIC)) ^ 1 << 12))
+    assert zone_cy.zone_info(NORMAL)["nr_allocs"] == taken + 2
+    assert percpu_cy.cpu_info(0) == before
+    slot = percpu_cy.slot_info(0)
+    assert (slot["inside"], slot["held"]) == (0, [])
+
+
 def test_the_truth_names_the_owner_and_the_call_site(machine) -> None:
     address = __get_free_pages(GFP_ATOMIC, 2)
     info = page_cy.page_info(pfn_of(address))

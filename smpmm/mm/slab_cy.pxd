@@ -86,8 +86,8 @@ cdef inline slab *slab_of(slab_view *v, u64 address) noexcept:
         return NULL
     return <slab *>v.pages[(address - v.low_start) >> PAGE_SHIFT].slab
 
-# The number of the object of a slab that begins at physical address `phys`, NO_OBJECT when none
-# does. Behind the last object the truth words are zero, up to the slab's last byte.
+# The number of the object of a slab that begins at physical address `phys`, NO_OBJECT when
+# none does. Behind the last object the truth words are zero, up to the slab's last byte.
 cdef inline u64 object_at(slab *s, u64 phys) noexcept:
     cdef u64 offset = phys - s.s_mem
     cdef u64 nr = offset * s.reciprocal >> RECIPROCAL_SHIFT

@@ -93,10 +93,17 @@ def pair_rows(effort: Effort) -> Iterator[Row]:
 
 
 def scaling_rows(effort: Effort) -> Iterator[Row]:
-    rates = bench_host.scaling((1, 2, 8), effort.window_s, max(3, effort.rounds * 4 // 5))
+    rates, busy = bench_host.scaling(
+        (1, 2, 8), effort.window_s, max(3, effort.rounds * 4 // 5)
+    )
     text = ", ".join(f"{n}: {rate / 1e6:.2f} M/s" for n, rate in rates.items())
     yield Row("pairs of 2 CPUs / of 1", rates[2] / rates[1], "x", 1.9, True, text)
     yield Row("pairs of 8 CPUs / of 2", rates[8] / rates[2], "x", 0.95, True)
+    text = ", ".join(f"{n}: {rate / 1e6:.2f} M/s" for n, rate in busy.items())
+    yield Row(
+        "pairs per processor time: each of 2 CPUs / one alone", busy[2] / busy[1], "x",
+        detail=text,
+    )  # fmt: skip
 
 
 def device_rows(effort: Effort) -> Iterator[Row]:

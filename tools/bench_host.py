@@ -26,9 +26,16 @@ def pairs(rounds: int, nr: int) -> dict[str, float]:
     return {**result, "page_with": both["with"], "page_without": both["without"]}
 
 
-def scaling(cpu_counts: tuple[int, ...], seconds: float, rounds: int) -> dict[int, float]:
-    """Return pairs per second by the number of CPUs that do them; best of the rounds."""
+def scaling(
+    cpu_counts: tuple[int, ...], seconds: float, rounds: int
+) -> tuple[dict[int, float], dict[int, float]]:
+    """Return pairs per second by the number of CPUs that do them; best of the rounds.
+
+    Also the same per second of host processor, of a CPU on average: it falls when the CPUs are
+    in each other's way, and not when others use the host.
+    """
     best: dict[int, float] = {}
+    busy: dict[int, float] = {}
     with Machine(cpus=max(cpu_counts)) as machine:
         for _ in range(rounds):
             for count in cpu_counts:
@@ -37,9 +44,12 @@ def scaling(cpu_counts: tuple[int, ...], seconds: float, rounds: int) -> dict[in
                     machine.spawn(bench_tasks.pairs_until, start_ns, seconds, cpu=cpu)
                     for cpu in range(count)
                 ]
-                rate = sum(task.result(DEADLINE_S) for task in tasks) / seconds
+                done = [task.result(DEADLINE_S) for task in tasks]
+                rate = sum(pairs for pairs, _ in done) / seconds
                 best[count] = max(rate, best.get(count, 0.0))
-    return best
+                rate = sum(per_second for _, per_second in done) / count
+                busy[count] = max(rate, busy.get(count, 0.0))
+    return best, busy
 
 
 def scull_writes(rounds: int) -> dict[str, float]:

@@ -7,7 +7,7 @@ import pytest
 
 from cpus import lockorder
 from smpmm import CpuDied, Machine
-from smpmm_tools import runs, stress
+from smpmm_tools import runs, sigint, stress
 
 OPTIONS = {
     "drivers": "scull,scullc,scullp",
@@ -68,7 +68,9 @@ class Load(stress.Stress):
 
 def test_locks_nest_as_the_table_says(tmp_path):
     with Machine(cpus=2, mem="16M", seed=11) as machine:
-        load = Load(OPTIONS, machine, runs.create("stress", str(tmp_path)))
+        load = Load(
+            OPTIONS, machine, runs.create("stress", str(tmp_path)), sigint.Interrupts()
+        )
         load.perform()
         nested = machine.run(pairs)
     assert load.made > 30

@@ -16,6 +16,7 @@ from cython.cimports.cpus.atomic import (
 from cython.cimports.cpus.handle_cy import address_of
 from cython.cimports.cpus.percpu_cy import enter, leave
 from cython.cimports.cpus.segment_cy import native
+from cython.cimports.cpus.whole import whole
 from cython.cimports.cpus.word_cy import bad_access, load_word
 
 
@@ -41,39 +42,46 @@ def bit_operation(nr, address, operation, call):
     return was & mask != 0
 
 
-def set_bit(nr: cython.longlong, address: object) -> None:
+def set_bit(nr: object, address: object) -> None:
     """Set bit `nr` of the bitmap at `address`. Any context."""
-    bit_operation(nr, address, SET_BIT, b"set_bit")
+    c_nr: cython.longlong = whole(nr, b"set_bit", b"nr")
+    bit_operation(c_nr, address, SET_BIT, b"set_bit")
 
 
-def clear_bit(nr: cython.longlong, address: object) -> None:
+def clear_bit(nr: object, address: object) -> None:
     """Clear bit `nr` of the bitmap at `address`. Any context."""
-    bit_operation(nr, address, CLEAR_BIT, b"clear_bit")
+    c_nr: cython.longlong = whole(nr, b"clear_bit", b"nr")
+    bit_operation(c_nr, address, CLEAR_BIT, b"clear_bit")
 
 
-def change_bit(nr: cython.longlong, address: object) -> None:
+def change_bit(nr: object, address: object) -> None:
     """Turn bit `nr` of the bitmap at `address` over. Any context."""
-    bit_operation(nr, address, CHANGE_BIT, b"change_bit")
+    c_nr: cython.longlong = whole(nr, b"change_bit", b"nr")
+    bit_operation(c_nr, address, CHANGE_BIT, b"change_bit")
 
 
-def test_bit(nr: cython.longlong, address: object) -> bool:
+def test_bit(nr: object, address: object) -> bool:
     """Return whether bit `nr` of the bitmap at `address` is set. Any context."""
-    return bit_operation(nr, address, TEST_BIT, b"test_bit")
+    c_nr: cython.longlong = whole(nr, b"test_bit", b"nr")
+    return bit_operation(c_nr, address, TEST_BIT, b"test_bit")
 
 
-def test_and_set_bit(nr: cython.longlong, address: object) -> bool:
+def test_and_set_bit(nr: object, address: object) -> bool:
     """Set a bit; returns whether it was set. Any context."""
-    return bit_operation(nr, address, SET_BIT, b"test_and_set_bit")
+    c_nr: cython.longlong = whole(nr, b"test_and_set_bit", b"nr")
+    return bit_operation(c_nr, address, SET_BIT, b"test_and_set_bit")
 
 
-def test_and_clear_bit(nr: cython.longlong, address: object) -> bool:
+def test_and_clear_bit(nr: object, address: object) -> bool:
     """Clear a bit; returns whether it was set. Any context."""
-    return bit_operation(nr, address, CLEAR_BIT, b"test_and_clear_bit")
+    c_nr: cython.longlong = whole(nr, b"test_and_clear_bit", b"nr")
+    return bit_operation(c_nr, address, CLEAR_BIT, b"test_and_clear_bit")
 
 
-def test_and_change_bit(nr: cython.longlong, address: object) -> bool:
+def test_and_change_bit(nr: object, address: object) -> bool:
     """Turn a bit over; returns whether it was set. Any context."""
-    return bit_operation(nr, address, CHANGE_BIT, b"test_and_change_bit")
+    c_nr: cython.longlong = whole(nr, b"test_and_change_bit", b"nr")
+    return bit_operation(c_nr, address, CHANGE_BIT, b"test_and_change_bit")
 
 
 def find_bit(address, size, offset, wanted, call):

@@ -10,6 +10,7 @@ Left out: capability sets of a task, set-uid programs, securebits.
 import cython
 from cython.cimports.cpus.percpu_cy import enter, leave, this_cpu
 from cython.cimports.cpus.task_cy import task_struct
+from cython.cimports.cpus.whole import whole_int
 
 
 def capable_inside():
@@ -19,9 +20,10 @@ def capable_inside():
     return task == cython.NULL or task.uid == 0
 
 
-def capable(capability: cython.int) -> bool:
+def capable(capability: object) -> bool:
     """Return whether the running task has a capability (CAP_*). Any context."""
+    c_capability: cython.int = whole_int(capability, b"capable", b"capability")
     enter()
-    able: cython.bint = 0 <= capability <= CAP_LAST and capable_inside()
+    able: cython.bint = 0 <= c_capability <= CAP_LAST and capable_inside()
     leave()
     return able

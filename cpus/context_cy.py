@@ -17,6 +17,7 @@ from cython.cimports.cpus.percpu_cy import (
     leave,
     this_cpu,
 )
+from cython.cimports.cpus.whole import whole
 
 
 def local_irq_disable() -> None:
@@ -50,10 +51,11 @@ def local_save_flags() -> int:
     return flags
 
 
-def local_irq_restore(flags: cython.ulonglong) -> None:
+def local_irq_restore(flags: object) -> None:
     """Put the interrupt flag back to what `local_irq_save` returned. Any context."""
+    c_flags: cython.longlong = whole(flags, b"local_irq_restore", b"flags")
     enter()
-    irq_restore(1 if flags else 0)
+    irq_restore(1 if c_flags else 0)
     leave()
 
 

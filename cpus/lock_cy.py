@@ -35,6 +35,7 @@ from cython.cimports.cpus.spinlock_cy import (
     spinlock_init,
 )
 from cython.cimports.cpus.waiting_cy import WAIT_READ, WAIT_WRITE, WAITERS
+from cython.cimports.cpus.whole import whole
 
 from cpus import bug, callsite_cy
 
@@ -107,16 +108,17 @@ def spin_unlock_irq(lock: object) -> None:
         refuse_unlock("spin_unlock_irq", address, IRQ, 0)
 
 
-def spin_unlock_irqrestore(lock: object, flags: cython.ulonglong) -> None:
+def spin_unlock_irqrestore(lock: object, flags: object) -> None:
     """Give a spinlock back and put the interrupt flag back. By the context that took it."""
+    c_flags: u64 = cython.cast(u64, whole(flags, b"spin_unlock_irqrestore", b"flags"))
     address: cython.ulonglong = address_of(lock)
     enter()
     wrong: cython.int = release(address)
     if not wrong:
-        irq_restore(1 if flags else 0)
+        irq_restore(1 if c_flags else 0)
     leave()
     if unlikely(wrong):
-        refuse_unlock("spin_unlock_irqrestore", address, IRQ, flags != 0)
+        refuse_unlock("spin_unlock_irqrestore", address, IRQ, c_flags != 0)
 
 
 def spin_lock_bh(lock: object) -> None:

@@ -31,6 +31,7 @@ from cython.cimports.cpus.rwlock_cy import (
 from cython.cimports.cpus.segment_cy import native
 from cython.cimports.cpus.spinlock_cy import LOCK_MAGIC
 from cython.cimports.cpus.waiting_cy import WAIT_READ, WAIT_WRITE
+from cython.cimports.cpus.whole import whole
 
 from cpus import bug
 from cpus.lock_cy import init_class_name, refuse_lock, refuse_unlock
@@ -147,9 +148,10 @@ def read_unlock_irq(lock: object) -> None:
     give_side(lock, "read_unlock_irq", 0, IRQ, 0)
 
 
-def read_unlock_irqrestore(lock: object, flags: cython.ulonglong) -> None:
+def read_unlock_irqrestore(lock: object, flags: object) -> None:
     """Give the read side back and put the interrupt flag back. By the context that took it."""
-    give_side(lock, "read_unlock_irqrestore", 0, IRQ, flags != 0)
+    c_flags: u64 = cython.cast(u64, whole(flags, b"read_unlock_irqrestore", b"flags"))
+    give_side(lock, "read_unlock_irqrestore", 0, IRQ, c_flags != 0)
 
 
 def read_unlock_bh(lock: object) -> None:
@@ -167,12 +169,13 @@ def write_unlock_irq(lock: object) -> None:
     give_side(lock, "write_unlock_irq", 1, IRQ, 0)
 
 
-def write_unlock_irqrestore(lock: object, flags: cython.ulonglong) -> None:
+def write_unlock_irqrestore(lock: object, flags: object) -> None:
     """Give the write side back and put the interrupt flag back.
 
     By the context that took it.
     """
-    give_side(lock, "write_unlock_irqrestore", 1, IRQ, flags != 0)
+    c_flags: u64 = cython.cast(u64, whole(flags, b"write_unlock_irqrestore", b"flags"))
+    give_side(lock, "write_unlock_irqrestore", 1, IRQ, c_flags != 0)
 
 
 def write_unlock_bh(lock: object) -> None:

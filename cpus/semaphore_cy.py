@@ -59,6 +59,7 @@ from cython.cimports.cpus.waitqueue_cy import (
     wait_queues,
     wake_up_locked,
 )
+from cython.cimports.cpus.whole import whole_int
 
 from cpus import sleepers
 from cpus.lock_cy import init_class_name
@@ -229,11 +230,12 @@ def semaphore_init(sem, count, class_):
     sem.magic = SEM_MAGIC if count > 0 else SEM_SIGNAL_MAGIC
 
 
-def sema_init(sem: object, count: cython.int) -> None:
+def sema_init(sem: object, count: object) -> None:
     """Make a semaphore with `count` free; its class is its field or the place of this call.
 
     Any context.
     """
+    c_count: cython.int = whole_int(count, b"sema_init", b"count")
     address: u64 = address_of(sem)
     name: bytes = init_class_name(sem, call_site())
     enter()
@@ -241,7 +243,7 @@ def sema_init(sem: object, count: cython.int) -> None:
     if at != cython.NULL:
         semaphore_init(
             cython.cast(cython.pointer[semaphore], at),
-            count,
+            c_count,
             lock_class_named(name, CLASS_SLEEPING, RECOVER_NOTHING),
         )
     leave()

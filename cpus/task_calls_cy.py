@@ -13,6 +13,7 @@ from cython.cimports.cpus.task_cy import (
     task_at_address,
     task_struct,
 )
+from cython.cimports.cpus.whole import whole
 
 from cpus.handle_cy import Handle
 from cpus.task_cy import task_info
@@ -70,15 +71,16 @@ def signal_pending(task: object = None) -> bool:
     return pending
 
 
-def set_current_state(state: cython.ulonglong) -> None:
+def set_current_state(state: object) -> None:
     """Write the running task's state, before it looks at its condition and schedules.
 
     Task context.
     """
+    c_state: u64 = cython.cast(u64, whole(state, b"set_current_state", b"state"))
     enter()
     task: cython.pointer[task_struct] = current_task()
     if task != cython.NULL:
-        atomic64_store(cython.address(task.state), state)
+        atomic64_store(cython.address(task.state), c_state)
     leave()
 
 
@@ -109,18 +111,19 @@ def yield_() -> None:
     leave()
 
 
-def schedule_timeout(ticks: cython.longlong) -> int:
+def schedule_timeout(ticks: object) -> int:
     """Sleep as the state says, at most `ticks`; returns the ticks that are left. May sleep."""
+    c_ticks: cython.longlong = whole(ticks, b"schedule_timeout", b"ticks")
     enter_sleeping(b"schedule_timeout")
-    left: cython.longlong = ticks
+    left: cython.longlong = c_ticks
     tick_ns: u64 = 1000000000 // cython.cast(u64, header.hz)
     end: u64
     now: u64
-    if ticks >= 0x7FFFFFFF:
+    if c_ticks >= 0x7FFFFFFF:
         schedule_inside(0)
-    elif ticks > 0:
-        end = machine_ns() + cython.cast(u64, ticks) * tick_ns
-        schedule_inside(cython.cast(u64, ticks) * tick_ns)
+    elif c_ticks > 0:
+        end = machine_ns() + cython.cast(u64, c_ticks) * tick_ns
+        schedule_inside(cython.cast(u64, c_ticks) * tick_ns)
         now = machine_ns()
         left = (
             cython.cast(cython.longlong, (end - now + tick_ns - 1) // tick_ns)

@@ -39,6 +39,7 @@ from cython.cimports.cpus.waitqueue_cy import (
 from cython.cimports.cpus.waitqueue_cy import (
     prepare_to_wait as prepare_inside,
 )
+from cython.cimports.cpus.whole import whole
 
 from cpus import sleepers
 
@@ -234,10 +235,11 @@ def wait_event_interruptible(queue: object, condition: object) -> int:
     )
 
 
-def wait_event_timeout(queue: object, condition: object, ticks: int) -> int:
+def wait_event_timeout(queue: object, condition: object, ticks: object) -> int:
     """Sleep until `condition()`, at most `ticks`; returns the ticks left, 0 = it is late."""
+    most: cython.longlong = whole(ticks, b"wait_event_timeout", b"ticks")
     return wait_common(
-        b"wait_event_timeout", address_of(queue), condition, TASK_UNINTERRUPTIBLE, ticks
+        b"wait_event_timeout", address_of(queue), condition, TASK_UNINTERRUPTIBLE, most
     )
 
 
@@ -286,18 +288,20 @@ def interruptible_sleep_on(queue: object) -> None:
     sleep_common(b"interruptible_sleep_on", address_of(queue), TASK_INTERRUPTIBLE, -1)
 
 
-def sleep_on_timeout(queue: object, ticks: int) -> int:
+def sleep_on_timeout(queue: object, ticks: object) -> int:
     """Sleep until the queue is woken, at most `ticks`; returns the ticks left. May sleep."""
-    return sleep_common(b"sleep_on_timeout", address_of(queue), TASK_UNINTERRUPTIBLE, ticks)
+    most: cython.longlong = whole(ticks, b"sleep_on_timeout", b"ticks")
+    return sleep_common(b"sleep_on_timeout", address_of(queue), TASK_UNINTERRUPTIBLE, most)
 
 
-def interruptible_sleep_on_timeout(queue: object, ticks: int) -> int:
+def interruptible_sleep_on_timeout(queue: object, ticks: object) -> int:
     """Sleep until a wake-up or a signal, at most `ticks`; returns the ticks left.
 
     May sleep.
     """
+    most: cython.longlong = whole(ticks, b"interruptible_sleep_on_timeout", b"ticks")
     return sleep_common(
-        b"interruptible_sleep_on_timeout", address_of(queue), TASK_INTERRUPTIBLE, ticks
+        b"interruptible_sleep_on_timeout", address_of(queue), TASK_INTERRUPTIBLE, most
     )
 
 

@@ -16,6 +16,7 @@ from cython.cimports.cpus.atomic import (
     low_half,
 )
 from cython.cimports.cpus.percpu_cy import HARDIRQ_MASK, enter, irq_restore, leave
+from cython.cimports.cpus.whole import whole_int
 from cython.cimports.cpython.exc import PyErr_CheckSignals
 from cython.cimports.interrupts.irq_cy import (
     global_irqs,
@@ -80,15 +81,16 @@ def save_flags() -> int:
     return flags
 
 
-def restore_flags(flags: cython.int) -> None:
+def restore_flags(flags: object) -> None:
     """Put the interrupt state back to what `save_flags` returned. Any context."""
-    if flags == 0:
+    c_flags: cython.int = whole_int(flags, b"restore_flags", b"flags")
+    if c_flags == 0:
         cli()
-    elif flags == 1:
+    elif c_flags == 1:
         sti()
     else:
         enter()
-        irq_restore(flags == 2)
+        irq_restore(c_flags == 2)
         leave()
 
 

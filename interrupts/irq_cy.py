@@ -43,6 +43,7 @@ from cython.cimports.cpus.spinlock_cy import (
     register_recovery,
     spinlock_init,
 )
+from cython.cimports.cpus.whole import whole
 from cython.cimports.libc.string import memset
 
 NR_LINES: int = NR_IRQS
@@ -104,16 +105,17 @@ def is_chained(line, entry):
     return at != 0
 
 
-def raise_irq(line: cython.longlong, cpu: object = None) -> None:
+def raise_irq(line: object, cpu: object = None) -> None:
     """Send an edge on `line`; `cpu` says who takes it, None = any CPU of its mask.
 
     Any process, any context, inside no call; does not wait for the handlers.
     """
-    if not 0 <= line < NR_IRQS:
-        raise ValueError(f"no interrupt line {line}: 0 to {NR_IRQS - 1}")
+    number: cython.longlong = whole(line, b"raise_irq", b"line")
+    if not 0 <= number < NR_IRQS:
+        raise ValueError(f"no interrupt line {number}: 0 to {NR_IRQS - 1}")
     if cpu is not None and not 0 <= cpu < segment_cy.header.nr_cpus:
         raise ValueError(f"no CPU {cpu}: 0 to {segment_cy.header.nr_cpus - 1}")
-    d: cython.pointer[irq_desc] = cython.address(irq_descs[line])
+    d: cython.pointer[irq_desc] = cython.address(irq_descs[number])
     old: u32
     atomic64_fetch_add(cython.address(d.nr_raised), 1)
     if d.action == 0 or atomic32_load(cython.address(d.status)) & IRQ_SHUT:

@@ -37,6 +37,7 @@ from cython.cimports.cpus.percpu_cy import (
     raise_softirq_pending,
 )
 from cython.cimports.cpus.segment_cy import native
+from cython.cimports.cpus.whole import whole
 from cython.cimports.cpython.exc import PyErr_CheckSignals
 from cython.cimports.interrupts.irq_cy import global_irqs
 from cython.cimports.interrupts.softirq_cy import HI_SOFTIRQ, TASKLET_SOFTIRQ
@@ -387,12 +388,13 @@ def schedule_bh(nr):
     schedule(cython.address(tasklets.bh_task_vec[nr]), 1)
 
 
-def mark_bh(nr: cython.uint) -> None:
+def mark_bh(nr: object) -> None:
     """Have bottom half `nr` run on this CPU, soon; any context."""
-    if nr >= NR_BHS:
-        raise ValueError(f"no bottom half {nr}: 0 to {NR_BHS - 1}")
+    number: cython.longlong = whole(nr, b"mark_bh", b"nr")
+    if number < 0 or number >= NR_BHS:
+        raise ValueError(f"no bottom half {number}: 0 to {NR_BHS - 1}")
     enter()
-    schedule_bh(nr)
+    schedule_bh(cython.cast(u32, number))
     leave()
 
 

@@ -32,6 +32,7 @@ from cython.cimports.cpus.spinlock_cy import (
     raw_spin_unlock_irqrestore,
     spinlock_init,
 )
+from cython.cimports.cpus.whole import whole
 from cython.cimports.cpython.exc import PyErr_CheckSignals
 from cython.cimports.libc.string import memset
 
@@ -155,7 +156,8 @@ def add_timer(timer: object) -> None:
 
 def mod_timer(timer: object, expires: object) -> int:
     """Set a timer's `expires` and add it; returns 1 when it was pending. Any context."""
-    return change(timer, "mod_timer", True, int(expires))
+    when: u64 = cython.cast(u64, whole(expires, b"mod_timer", b"expires"))
+    return change(timer, "mod_timer", True, when)
 
 
 def change(timer: object, call: str, again: cython.bint, expires: cython.ulonglong) -> int:

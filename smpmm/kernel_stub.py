@@ -39,6 +39,13 @@ TYPES: Final = {
 ANY_OBJECTS: Final = frozenset(
     {"condition", "cpu", "ctor", "data", "dtor", "function", "name"}
 )
+# Parameters that are whole numbers, converted by the call itself.
+WHOLE: Final = frozenset(
+    """
+    byte capability count flags gfp_mask line msecs n nr offset order size state ticks type
+    usecs
+    """.split()
+)
 ANY_OBJECTS_OF: Final = {
     ("access_ok", "type"),
     ("list_entry", "type"),
@@ -130,6 +137,8 @@ def _parameter(function: str, parameter: inspect.Parameter) -> str:
     anything = parameter.name in ANY_OBJECTS or (function, parameter.name) in ANY_OBJECTS_OF
     if kind == "Address" and anything:
         kind = "Any"
+    elif kind == "Address" and parameter.name in WHOLE:
+        kind = "int"
     default = "" if parameter.default is parameter.empty else " = ..."
     star = "*" if parameter.kind is parameter.VAR_POSITIONAL else ""
     return f"{star}{parameter.name}: {kind}{default}"

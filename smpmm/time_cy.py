@@ -9,6 +9,7 @@ from cython.cimports.cpus import segment_cy
 from cython.cimports.cpus.atomic import clock_ns, cpu_relax
 from cython.cimports.cpus.percpu_cy import enter, leave, stand_still_point
 from cython.cimports.cpus.segment_cy import machine_ns
+from cython.cimports.cpus.whole import whole_count
 from cython.cimports.cpython.exc import PyErr_CheckSignals
 
 SIGNALS_NS = 1000000
@@ -44,11 +45,13 @@ def delay(ns):
     return 0
 
 
-def udelay(usecs: cython.ulonglong) -> None:
+def udelay(usecs: object) -> None:
     """Keep this CPU busy for `usecs` microseconds; any context."""
-    delay(usecs * 1000)
+    c_usecs: u64 = cython.cast(u64, whole_count(usecs, b"udelay", b"usecs"))
+    delay(c_usecs * 1000)
 
 
-def mdelay(msecs: cython.ulonglong) -> None:
+def mdelay(msecs: object) -> None:
     """Keep this CPU busy for `msecs` milliseconds; any context."""
-    delay(msecs * 1000000)
+    c_msecs: u64 = cython.cast(u64, whole_count(msecs, b"mdelay", b"msecs"))
+    delay(c_msecs * 1000000)

@@ -14,6 +14,7 @@ from cython.cimports.cpus.atomic import unlikely
 from cython.cimports.cpus.handle_cy import address_of
 from cython.cimports.cpus.percpu_cy import enter, leave, stand_still_point
 from cython.cimports.cpus.segment_cy import native
+from cython.cimports.cpus.whole import whole, whole_count
 from cython.cimports.cpus.word_cy import bad_access
 from cython.cimports.cpython.buffer import (
     PyBUF_SIMPLE,
@@ -119,48 +120,52 @@ def copy_backward(to, from_, n, fault):
     return n - left
 
 
-def memset(address: object, byte: cython.longlong, n: cython.ulonglong):
+def memset(address: object, byte: object, n: object):
     """Fill `n` bytes at `address` with the low 8 bits of `byte`; returns `address`.
 
     Any context.
     """
+    c_byte: cython.longlong = whole(byte, b"memset", b"byte")
+    c_n: u64 = cython.cast(u64, whole_count(n, b"memset", b"n"))
     at: u64 = address_of(address)
     done: u64
     enter()
-    done = fill_bytes(at, cython.cast(cython.int, byte & 0xFF), n)
+    done = fill_bytes(at, cython.cast(cython.int, c_byte & 0xFF), c_n)
     leave()
-    if unlikely(done < n):
+    if unlikely(done < c_n):
         bad_access(b"memset", at + done)
     return address
 
 
-def memcpy(to: object, from_: object, n: cython.ulonglong):
+def memcpy(to: object, from_: object, n: object):
     """Copy `n` bytes; the ranges do not overlap. Returns `to`. Any context."""
+    c_n: u64 = cython.cast(u64, whole_count(n, b"memcpy", b"n"))
     target: u64 = address_of(to)
     source: u64 = address_of(from_)
     fault: u64 = 0
     done: u64
     enter()
-    done = copy_forward(target, source, n, cython.address(fault))
+    done = copy_forward(target, source, c_n, cython.address(fault))
     leave()
-    if unlikely(done < n):
+    if unlikely(done < c_n):
         bad_access(b"memcpy", fault)
     return to
 
 
-def memmove(to: object, from_: object, n: cython.ulonglong):
+def memmove(to: object, from_: object, n: object):
     """Copy `n` bytes; the ranges may overlap. Returns `to`. Any context."""
+    c_n: u64 = cython.cast(u64, whole_count(n, b"memmove", b"n"))
     target: u64 = address_of(to)
     source: u64 = address_of(from_)
     fault: u64 = 0
     done: u64
     enter()
-    if target > source and target - source < n:
-        done = copy_backward(target, source, n, cython.address(fault))
+    if target > source and target - source < c_n:
+        done = copy_backward(target, source, c_n, cython.address(fault))
     else:
-        done = copy_forward(target, source, n, cython.address(fault))
+        done = copy_forward(target, source, c_n, cython.address(fault))
     leave()
-    if unlikely(done < n):
+    if unlikely(done < c_n):
         bad_access(b"memmove", fault)
     return to
 
@@ -186,31 +191,33 @@ def compare(a, b, n, result, fault):
     return n
 
 
-def memcmp(a: object, b: object, n: cython.ulonglong) -> int:
+def memcmp(a: object, b: object, n: object) -> int:
     """Compare `n` bytes as unsigned: below, equal to or above 0. Any context."""
+    c_n: u64 = cython.cast(u64, whole_count(n, b"memcmp", b"n"))
     first: u64 = address_of(a)
     second: u64 = address_of(b)
     result: cython.int = 0
     fault: u64 = 0
     done: u64
     enter()
-    done = compare(first, second, n, cython.address(result), cython.address(fault))
+    done = compare(first, second, c_n, cython.address(result), cython.address(fault))
     leave()
-    if unlikely(done < n):
+    if unlikely(done < c_n):
         bad_access(b"memcmp", fault)
     return result
 
 
-def peek(address: object, n: cython.ulonglong) -> bytes:
+def peek(address: object, n: object) -> bytes:
     """Return the `n` bytes at `address`. Any context."""
+    c_n: u64 = cython.cast(u64, whole_count(n, b"peek", b"n"))
     at: u64 = address_of(address)
     # A range that is bigger than all memory faults before it is big.
-    data: bytes = PyBytes_FromStringAndSize(cython.NULL, min(n, 1 << 32))
+    data: bytes = PyBytes_FromStringAndSize(cython.NULL, min(c_n, 1 << 32))
     done: u64
     enter()
-    done = read_bytes(PyBytes_AS_STRING(data), at, n)
+    done = read_bytes(PyBytes_AS_STRING(data), at, c_n)
     leave()
-    if unlikely(done < n):
+    if unlikely(done < c_n):
         bad_access(b"peek", at + done)
     return data
 

@@ -27,6 +27,7 @@ from cython.cimports.cpus.spinlock_cy import (
     lock_class_named,
     spinlock_init,
 )
+from cython.cimports.cpus.whole import whole
 from cython.cimports.libc.string import memcpy, memset, strncpy
 from cython.cimports.smpmm.mm import slab_cy
 from cython.cimports.smpmm.mm.page_alloc_cy import gfp_dma, gfp_high, gfp_io, gfp_wait
@@ -137,7 +138,7 @@ def _geometry(size: int, offset: int, flags: int):
 
 
 def kmem_cache_create(
-    name: object, size: int, offset: int, flags: int, ctor: object, dtor: object
+    name: object, size: object, offset: object, flags: object, ctor: object, dtor: object
 ) -> object:
     """Create a cache; returns its handle, None without memory. May sleep.
 
@@ -146,6 +147,9 @@ def kmem_cache_create(
     destructor without constructor, flags that this build does not know.
     """
     site: u32 = call_site()
+    size = whole(size, b"kmem_cache_create", b"size")
+    offset = whole(offset, b"kmem_cache_create", b"offset")
+    flags = whole(flags, b"kmem_cache_create", b"flags")
     enter_sleeping(b"kmem_cache_create")
     leave()
     if not _create_allowed(name, size, offset, flags, ctor, dtor):

@@ -42,6 +42,7 @@ from cython.cimports.cpus.waitqueue_cy import (
     wait_queue_class,
     wake_up_queue,
 )
+from cython.cimports.cpus.whole import whole
 from cython.cimports.smpmm.mm import page_cy
 from cython.cimports.smpmm.mm.page_calls_cy import page_of
 from cython.cimports.smpmm.mm.page_cy import (
@@ -214,43 +215,45 @@ def unmap_page(p):
     pkmap.nr_used -= 1
 
 
-def kmap_atomic(page_: object, type: cython.ulonglong):
+def kmap_atomic(page_: object, type: object):
     """Give a page the address of a slot (KM_*) of this CPU. Any context."""
+    c_type: u64 = cython.cast(u64, whole(type, b"kmap_atomic", b"type"))
     p: cython.pointer[page] = page_of(page_)
     slot: u64
     taken: cython.bint
-    if p == cython.NULL or type >= nr_kmap_types:
+    if p == cython.NULL or c_type >= nr_kmap_types:
         page_bug.no_page("kmap_atomic", address_of(page_))
         return 0
     enter()
     if page_to_pfn(p) < page_cy.max_low_pfn:
         leave()
         return lowmem_page_address(p)
-    slot = this_cpu.number * NR_KMAP_TYPES + type
+    slot = this_cpu.number * NR_KMAP_TYPES + c_type
     taken = atomic_slots[slot] != cython.NULL
     if not taken:
         atomic_slots[slot] = p
     leave()
     if taken:
-        page_bug.slot_taken("kmap_atomic", type)
+        page_bug.slot_taken("kmap_atomic", c_type)
     return kmap_atomic_base + (slot << PAGE_SHIFT)
 
 
-def kunmap_atomic(kvaddr: object, type: cython.ulonglong):
+def kunmap_atomic(kvaddr: object, type: object):
     """Free the slot that kmap_atomic used; a direct address is ignored. Any context."""
+    c_type: u64 = cython.cast(u64, whole(type, b"kunmap_atomic", b"type"))
     address: u64 = address_of(kvaddr)
     slot: u64
     right: cython.bint
-    if address < kmap_atomic_base or type >= nr_kmap_types:
+    if address < kmap_atomic_base or c_type >= nr_kmap_types:
         return
     enter()
-    slot = this_cpu.number * NR_KMAP_TYPES + type
+    slot = this_cpu.number * NR_KMAP_TYPES + c_type
     right = (address & ~cython.cast(u64, PAGE_MASK)) == kmap_atomic_base + (slot << PAGE_SHIFT)
     if right:
         atomic_slots[slot] = cython.NULL
     leave()
     if not right:
-        page_bug.slot_taken("kunmap_atomic", type)
+        page_bug.slot_taken("kunmap_atomic", c_type)
 
 
 def recover_kmap(lock):

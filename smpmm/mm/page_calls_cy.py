@@ -10,6 +10,7 @@ from cython.cimports.cpus.atomic import unlikely
 from cython.cimports.cpus.callsite_cy import call_site
 from cython.cimports.cpus.handle_cy import Handle, address_of, int_or_address_of
 from cython.cimports.cpus.percpu_cy import enter, leave
+from cython.cimports.cpus.whole import whole
 from cython.cimports.libc.string import memset
 from cython.cimports.smpmm.mm import page_alloc_cy, page_cy, zone_cy
 from cython.cimports.smpmm.mm.page_alloc_cy import (
@@ -80,36 +81,42 @@ def get_block(gfp, order, site, name):
     return lowmem_page_address(p)
 
 
-def __get_free_pages(gfp_mask: cython.ulonglong, order: cython.ulonglong):
+def __get_free_pages(gfp_mask: object, order: object):
     """Allocate 2**order contiguous pages; their kernel address, 0 on failure.
 
     May sleep with the WAIT bit, else any context. An order beyond the version's limit fails.
     """
-    return get_block(gfp_mask, order, call_site(), b"__get_free_pages")
+    c_gfp_mask: u64 = cython.cast(u64, whole(gfp_mask, b"__get_free_pages", b"gfp_mask"))
+    c_order: u64 = cython.cast(u64, whole(order, b"__get_free_pages", b"order"))
+    return get_block(c_gfp_mask, c_order, call_site(), b"__get_free_pages")
 
 
-def __get_free_page(gfp_mask: cython.ulonglong):
+def __get_free_page(gfp_mask: object):
     """Allocate one page; its kernel address, 0 on failure.
 
     May sleep if the mask has __GFP_WAIT.
     """
-    return get_block(gfp_mask, 0, call_site(), b"__get_free_page")
+    c_gfp_mask: u64 = cython.cast(u64, whole(gfp_mask, b"__get_free_page", b"gfp_mask"))
+    return get_block(c_gfp_mask, 0, call_site(), b"__get_free_page")
 
 
-def __get_dma_pages(gfp_mask: cython.ulonglong, order: cython.ulonglong):
+def __get_dma_pages(gfp_mask: object, order: object):
     """Allocate 2**order contiguous pages below 16 MiB; their kernel address, 0 on failure.
 
     May sleep if the mask has __GFP_WAIT.
     """
-    return get_block(gfp_mask | gfp_dma, order, call_site(), b"__get_dma_pages")
+    c_gfp_mask: u64 = cython.cast(u64, whole(gfp_mask, b"__get_dma_pages", b"gfp_mask"))
+    c_order: u64 = cython.cast(u64, whole(order, b"__get_dma_pages", b"order"))
+    return get_block(c_gfp_mask | gfp_dma, c_order, call_site(), b"__get_dma_pages")
 
 
-def get_zeroed_page(gfp_mask: cython.ulonglong):
+def get_zeroed_page(gfp_mask: object):
     """Allocate one page filled with zeroes; its kernel address, 0 on failure.
 
     May sleep if the mask has __GFP_WAIT.
     """
-    address: u64 = get_block(gfp_mask, 0, call_site(), b"get_zeroed_page")
+    c_gfp_mask: u64 = cython.cast(u64, whole(gfp_mask, b"get_zeroed_page", b"gfp_mask"))
+    address: u64 = get_block(c_gfp_mask, 0, call_site(), b"get_zeroed_page")
     if address != 0:
         enter()
         memset(segment_cy.ram + (address - segment_cy.direct_start), 0, PAGE_SIZE)
@@ -117,21 +124,26 @@ def get_zeroed_page(gfp_mask: cython.ulonglong):
     return address
 
 
-def alloc_pages(gfp_mask: cython.ulonglong, order: cython.ulonglong):
+def alloc_pages(gfp_mask: object, order: object):
     """Allocate 2**order contiguous pages of the zones of the mask; a handle or None.
 
     May sleep if the mask has __GFP_WAIT.
     """
-    p: cython.pointer[page] = alloc_pages_call(gfp_mask, order, call_site(), b"alloc_pages")
+    c_gfp_mask: u64 = cython.cast(u64, whole(gfp_mask, b"alloc_pages", b"gfp_mask"))
+    c_order: u64 = cython.cast(u64, whole(order, b"alloc_pages", b"order"))
+    p: cython.pointer[page] = alloc_pages_call(
+        c_gfp_mask, c_order, call_site(), b"alloc_pages"
+    )
     return handle_of(p) if p != cython.NULL else None
 
 
-def alloc_page(gfp_mask: cython.ulonglong):
+def alloc_page(gfp_mask: object):
     """Allocate one page of the zones of the mask; a handle or None.
 
     May sleep if the mask has __GFP_WAIT.
     """
-    p: cython.pointer[page] = alloc_pages_call(gfp_mask, 0, call_site(), b"alloc_page")
+    c_gfp_mask: u64 = cython.cast(u64, whole(gfp_mask, b"alloc_page", b"gfp_mask"))
+    p: cython.pointer[page] = alloc_pages_call(c_gfp_mask, 0, call_site(), b"alloc_page")
     return handle_of(p) if p != cython.NULL else None
 
 
@@ -146,11 +158,12 @@ def give_back(p, address, order, site):
     return 0
 
 
-def free_pages(addr: object, order: cython.ulonglong):
+def free_pages(addr: object, order: object):
     """Free 2**order pages by their kernel address; 0 is ignored. Any context."""
+    c_order: u64 = cython.cast(u64, whole(order, b"free_pages", b"order"))
     address: u64 = int_or_address_of(addr)
     if address != 0:
-        give_back(virt_to_page_checked(address), address, order, call_site())
+        give_back(virt_to_page_checked(address), address, c_order, call_site())
 
 
 def free_page(addr: object):
@@ -160,9 +173,10 @@ def free_page(addr: object):
         give_back(virt_to_page_checked(address), address, 0, call_site())
 
 
-def __free_pages(page_: object, order: cython.ulonglong):
+def __free_pages(page_: object, order: object):
     """Drop a reference to a block of 2**order pages; the last one frees it. Any context."""
-    give_back(page_of(page_), address_of(page_), order, call_site())
+    c_order: u64 = cython.cast(u64, whole(order, b"__free_pages", b"order"))
+    give_back(page_of(page_), address_of(page_), c_order, call_site())
 
 
 def __free_page(page_: object):

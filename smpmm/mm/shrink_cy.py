@@ -27,6 +27,7 @@ from cython.cimports.cpus.percpu_cy import (
     this_owner,
 )
 from cython.cimports.cpus.spinlock_cy import raw_spin_lock_irqsave, raw_spin_unlock_irqrestore
+from cython.cimports.cpus.whole import whole
 from cython.cimports.smpmm.mm.page_alloc_cy import gfp_high, gfp_io, gfp_wait
 from cython.cimports.smpmm.mm.slab_cy import (
     checked_cache,
@@ -268,14 +269,15 @@ def take_free_slab(c):
     return s
 
 
-def kmem_cache_reap(gfp_mask: cython.ulonglong) -> None:
+def kmem_cache_reap(gfp_mask: object) -> None:
     """Free most of the free slabs of the cache that has the most, of the next ten in the
     chain.
 
     Sleeps for cache_chain_sem when `gfp_mask` has the WAIT bit; without it the call does
     nothing when somebody else has that. May sleep if the mask has __GFP_WAIT.
     """
-    reap(gfp_mask)
+    c_gfp_mask: u64 = cython.cast(u64, whole(gfp_mask, b"kmem_cache_reap", b"gfp_mask"))
+    reap(c_gfp_mask)
 
 
 def reap(gfp_mask: cython.ulonglong) -> int:

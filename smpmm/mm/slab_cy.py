@@ -46,6 +46,7 @@ from cython.cimports.cpus.percpu_cy import (
     this_cpu,
 )
 from cython.cimports.cpus.spinlock_cy import raw_spin_lock_irqsave, raw_spin_unlock_irqrestore
+from cython.cimports.cpus.whole import whole
 from cython.cimports.smpmm.mm import page_cy, slab_list_cy
 from cython.cimports.smpmm.mm.page_alloc_cy import gfp_dma, gfp_wait
 from cython.cimports.smpmm.mm.slab_list_cy import (
@@ -70,13 +71,15 @@ from cython.cimports.smpmm.mm.slab_list_cy import (
 from smpmm.mm import slab_report
 
 
-def kmalloc(size: cython.longlong, flags: cython.ulonglong) -> int:
+def kmalloc(size: object, flags: object) -> int:
     """Allocate `size` bytes, not cleared; returns the address, 0 on failure.
 
     Sleeps when `flags` have the WAIT bit, else any context. More than the largest general
     cache fails silently, as from 2.4.3 on.
     """
-    return kmalloc_call(cython.cast(u64, size), flags, call_site())
+    c_size: cython.longlong = whole(size, b"kmalloc", b"size")
+    c_flags: u64 = cython.cast(u64, whole(flags, b"kmalloc", b"flags"))
+    return kmalloc_call(cython.cast(u64, c_size), c_flags, call_site())
 
 
 def kfree(address: object) -> None:
@@ -89,24 +92,25 @@ def kfree(address: object) -> None:
         slab_report.bad_free("kfree", a, refused, 0)
 
 
-def kmem_cache_alloc(cachep: object, flags: cython.ulonglong) -> int:
+def kmem_cache_alloc(cachep: object, flags: object) -> int:
     """Allocate an object of a cache; returns its address, 0 on failure.
 
     Sleeps when `flags` have the WAIT bit, else any context.
     """
+    c_flags: u64 = cython.cast(u64, whole(flags, b"kmem_cache_alloc", b"flags"))
     site: u32 = call_site()
     c: cython.pointer[kmem_cache] = cache_at(int_or_address_of(cachep))
     if unlikely(c == cython.NULL):
         c = checked_cache(int_or_address_of(cachep), "kmem_cache_alloc")
-    if flags & gfp_wait:
+    if c_flags & gfp_wait:
         enter_sleeping(b"kmem_cache_alloc")
     else:
         enter()
     address: u64 = 0
-    if likely(view.failslab_on[0] == 0) or should_failslab(c, flags, site) == 0:
-        address = kmem_cache_alloc_inside(c, flags, site)
+    if likely(view.failslab_on[0] == 0) or should_failslab(c, c_flags, site) == 0:
+        address = kmem_cache_alloc_inside(c, c_flags, site)
         if unlikely(trace_allocations):
-            trace_event(EVENT_KMALLOC, address, c.objsize, flags, site)
+            trace_event(EVENT_KMALLOC, address, c.objsize, c_flags, site)
     leave()
     return address
 

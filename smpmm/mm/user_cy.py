@@ -17,6 +17,7 @@ from cython.cimports.cpus.atomic import unlikely
 from cython.cimports.cpus.handle_cy import address_of
 from cython.cimports.cpus.percpu_cy import enter_sleeping, leave, stand_still_point, this_cpu
 from cython.cimports.cpus.segment_cy import direct_start
+from cython.cimports.cpus.whole import whole, whole_count
 from cython.cimports.cpus.word_cy import bad_access
 from cython.cimports.cpython.buffer import (
     PyBUF_SIMPLE,
@@ -205,74 +206,79 @@ def from_user(to, from_, n, fault):
     return done
 
 
-def access_ok(type: object, address: object, n: cython.ulonglong) -> int:
+def access_ok(type: object, address: object, n: object) -> int:
     """Return 1 when [address, address + n) is no kernel memory; it may still not be there.
 
     `type` is VERIFY_READ or VERIFY_WRITE; i386 does not look at it. Any context.
     """
-    return 1 if access_is_ok(address_of(address), n) else 0
+    c_n: u64 = cython.cast(u64, whole(n, b"access_ok", b"n"))
+    return 1 if access_is_ok(address_of(address), c_n) else 0
 
 
-def copy_to_user(to: object, from_: object, n: cython.ulonglong) -> int:
+def copy_to_user(to: object, from_: object, n: object) -> int:
     """Copy `n` bytes of kernel memory to user memory; returns the bytes not copied.
 
     May sleep.
     """
+    c_n: u64 = cython.cast(u64, whole_count(n, b"copy_to_user", b"n"))
     target: u64 = address_of(to)
     source: u64 = address_of(from_)
     fault: cython.bint = False
     done: u64
     enter_sleeping(b"copy_to_user")
-    done = to_user(target, source, n, cython.address(fault))
+    done = to_user(target, source, c_n, cython.address(fault))
     leave()
     if unlikely(fault):
         bad_access(b"copy_to_user", source + done)
-    return n - done
+    return c_n - done
 
 
-def copy_from_user(to: object, from_: object, n: cython.ulonglong) -> int:
+def copy_from_user(to: object, from_: object, n: object) -> int:
     """Copy `n` bytes of user memory to kernel memory; returns the bytes not copied.
 
     What could not be read is zeroed in kernel memory, unless `from_` is a kernel address. May
     sleep.
     """
+    c_n: u64 = cython.cast(u64, whole_count(n, b"copy_from_user", b"n"))
     target: u64 = address_of(to)
     source: u64 = address_of(from_)
     fault: cython.bint = False
     done: u64
     enter_sleeping(b"copy_from_user")
-    done = from_user(target, source, n, cython.address(fault))
+    done = from_user(target, source, c_n, cython.address(fault))
     leave()
     if unlikely(fault):
         bad_access(b"copy_from_user", target + done)
-    return n - done
+    return c_n - done
 
 
-def clear_user(to: object, n: cython.ulonglong) -> int:
+def clear_user(to: object, n: object) -> int:
     """Zero `n` bytes of user memory; returns the bytes not zeroed. May sleep."""
+    c_n: u64 = cython.cast(u64, whole_count(n, b"clear_user", b"n"))
     target: u64 = address_of(to)
     done: u64 = 0
     piece: u64 = 0
     host: cython.pointer[u8]
     enter_sleeping(b"clear_user")
-    if access_is_ok(target, n):
-        while done < n:
-            host = user_span(target + done, chunk(n - done), True, cython.address(piece))
+    if access_is_ok(target, c_n):
+        while done < c_n:
+            host = user_span(target + done, chunk(c_n - done), True, cython.address(piece))
             if host == cython.NULL:
                 break
             memset(host, 0, piece)
             done += piece
             stand_still_point()
     leave()
-    return n - done
+    return c_n - done
 
 
-def strncpy_from_user(to: object, from_: object, n: cython.ulonglong) -> int:
+def strncpy_from_user(to: object, from_: object, n: object) -> int:
     """Copy a string of user memory with its NUL, at most `n` bytes.
 
     Returns its length without the NUL, `n` when there is no NUL among them, or -EFAULT.
     May sleep.
     """
+    c_n: u64 = cython.cast(u64, whole_count(n, b"strncpy_from_user", b"n"))
     target: u64 = address_of(to)
     source: u64 = address_of(from_)
     done: u64 = 0
@@ -282,8 +288,8 @@ def strncpy_from_user(to: object, from_: object, n: cython.ulonglong) -> int:
     fault: cython.bint = False
     missing: cython.bint = not access_is_ok(source, 1)
     enter_sleeping(b"strncpy_from_user")
-    while done < n and end == cython.NULL and not missing and not fault:
-        host = user_span(source + done, chunk(n - done), False, cython.address(piece))
+    while done < c_n and end == cython.NULL and not missing and not fault:
+        host = user_span(source + done, chunk(c_n - done), False, cython.address(piece))
         if host == cython.NULL:
             missing = True
             break

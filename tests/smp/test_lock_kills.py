@@ -168,7 +168,9 @@ def test_kills_at_any_instant(capsys):
                 if kill_cy.disarm() and not number:
                     kills += 1
                     continue
+                patience = time.monotonic() + 20
                 while not number:
+                    assert time.monotonic() < patience, "hit a point, and nobody has died"
                     number = crowd.dead()
                 crowd.bury(number)
             else:

@@ -16,7 +16,6 @@ from smpmm import scratch
 BLOCK_BYTES = 4096
 DEFAULT_BYTES = 64 << 20
 EIO = 5
-_file: object = None
 
 
 def regions(config: object) -> dict:
@@ -29,15 +28,19 @@ def attach(config: object) -> None:
 
 
 def init(config: object) -> None:
-    """Open the host file `config.disk`, or make an empty temporary one; the monitor."""
-    global _file
+    """Open the host file `config.disk`, or make an empty temporary one; the monitor.
+
+    The descriptor is the machine's until it ends.
+    """
     path: object = getattr(config, "disk", None)
+    fd: cython.int
     if path is None:
-        _file = scratch.make_file("smpmm-disk-")
-        os.ftruncate(_file.fileno(), DEFAULT_BYTES)
+        with scratch.make_file("smpmm-disk-") as file:
+            os.ftruncate(file.fileno(), DEFAULT_BYTES)
+            fd = os.dup(file.fileno())
     else:
-        _file = open(path, "r+b")
-    use_file(_file.fileno())
+        fd = os.open(path, os.O_RDWR)
+    use_file(fd)
 
 
 def use_file(fd: cython.int) -> None:

@@ -112,7 +112,10 @@ def yield_() -> None:
 
 
 def schedule_timeout(ticks: object) -> int:
-    """Sleep as the state says, at most `ticks`; returns the ticks that are left. May sleep."""
+    """Sleep as the state says, at most `ticks`; returns the ticks that are left. May sleep.
+
+    With 0 ticks the others run first; with less it does not sleep.
+    """
     c_ticks: cython.longlong = whole(ticks, b"schedule_timeout", b"ticks")
     enter_sleeping(b"schedule_timeout")
     left: cython.longlong = c_ticks
@@ -132,6 +135,8 @@ def schedule_timeout(ticks: object) -> int:
         )
     else:
         left = 0
+        if c_ticks == 0:
+            schedule_inside(1)
     task: cython.pointer[task_struct] = current_task()
     if task != cython.NULL:
         atomic64_store(cython.address(task.state), TASK_RUNNING)

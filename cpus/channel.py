@@ -9,8 +9,9 @@ the same frames with `FrameReader` and writes with `Outbox`: it never blocks.
 import os
 from collections import deque
 from collections.abc import Iterator
+from dataclasses import dataclass
 from struct import Struct
-from typing import Final, NamedTuple
+from typing import Final
 
 LENGTH: Final = Struct("!i")
 LONG_LENGTH: Final = Struct("!Q")
@@ -55,7 +56,10 @@ SIGNAL_INTERRUPT: Final = 1
 SIGNAL_KILL: Final = 2
 
 
-class Message(NamedTuple):
+@dataclass(slots=True)
+class Message:
+    """A message: what its envelope says, and its payload."""
+
     kind: int
     flags: int
     cpu: int

@@ -1,36 +1,31 @@
-"""Functions, arguments, results and exceptions on their way between processes (dill).
+"""Functions, arguments, results and exceptions on their way between processes.
 
-Code of the user's main module travels by value, with the globals it refers to
-(`recurse=True`): no process of ours imports that module. So does code of the modules named by
-`register_by_value`; all other modules travel by name, and are imported where they arrive.
+Code of the user's main module travels by value, with the globals it refers to: no process of
+ours imports that module. So does code of the modules named by `register_by_value`; all other
+modules travel by name, and are imported where they arrive.
 
-A class that travels by value carries a token. Where the token is known, the class that is
-there is used: an exception class of the user's script comes back as that very class, so that
-his `except` clause catches it. A class that was shipped before is not made again.
+What travels by name is pickled as usual; the rest by `byvalue`, with dill, which is loaded
+when it is first needed: seldom in a process of a machine.
 """
 
 import importlib
 import io
-import os
 import pickle
 import sys
 import traceback
-import weakref
 from collections.abc import Callable
+from types import FunctionType
 from typing import Any
 
-import dill._dill as dill_internals
-from dill._dill import Pickler, Unpickler
+from cpus import rebuild
 
 PROTOCOL = 5
-# Of exactly these types the plain pickler, which is faster, makes what dill makes.
+# Of exactly these types the plainest pickler makes what any other makes.
 PLAIN = (type(None), bool, int, float, str, bytes)
-# A pickle without these names is a plain one: what makes functions, and what dill renames.
-DILL_NAMES = (b"dill", b"__main__", b"__builtin__")
+# Called with an object that is about to be pickled: how, as `__reduce__` says it.
+Reduce = Callable[[Any], Any]
 
 _by_value: set[str] = set()
-_tokens: weakref.WeakKeyDictionary[type, str] = weakref.WeakKeyDictionary()
-_classes: weakref.WeakValueDictionary[str, type] = weakref.WeakValueDictionary()
 
 
 class Unshippable(str):
@@ -60,71 +55,52 @@ def register_by_value(module: str) -> None:
     _by_value.add(module)
 
 
-def _is_by_value(module: str | None) -> bool:
-    if not module or not _by_value:
-        return False
+def is_by_value(module: str | None) -> bool:
+    """Whether code of `module` travels by value."""
+    if not module or module == "__main__":
+        return True
+    # A module that is not here: the object came by value, and goes on so.
+    if module not in sys.modules:
+        return True
     return module in _by_value or any(module.startswith(name + ".") for name in _by_value)
 
 
-class _Pickler(Pickler):
-    """dill's pickler; a class travels with its token."""
-
-    def save_reduce(self, func: Any, args: Any, *rest: Any, **options: Any) -> None:
-        if func is dill_internals._create_type:
-            func, args = _create_class, (_token_of(options["obj"]), *args)
-        elif func is dill_internals._import_module:
-            options.pop("state", None)  # a module travels by name, without what is in it
-        super().save_reduce(func, args, *rest, **options)
+class ByValue(Exception):
+    """Something is to be pickled that does not travel by name."""
 
 
-_locate_function = dill_internals._locate_function
+class _Pickler(pickle.Pickler):
+    """The plain pickler; it gives up at the first function or class that goes by value."""
+
+    def __init__(self, file: io.BytesIO, reduce: Reduce | None):
+        super().__init__(file, PROTOCOL)
+        self._reduce = reduce
+
+    def reducer_override(self, obj: Any) -> Any:
+        if self._reduce is not None and (parts := self._reduce(obj)) is not NotImplemented:
+            return parts
+        if isinstance(obj, (FunctionType, type)) and is_by_value(obj.__module__):
+            raise ByValue
+        return NotImplemented
 
 
-def _locate_function_or_ship(obj: Any, pickler: Any = None) -> bool:
-    """Stand in for dill's own: say "not importable" of what we want shipped by value."""
-    if isinstance(pickler, _Pickler):
-        module = getattr(obj, "__module__", None)
-        # A module that is not here: the object came by value, and goes on so.
-        if _is_by_value(module) or (module and module not in sys.modules):
-            return False
-    return _locate_function(obj, pickler)
-
-
-# dill has no option for it; other users of dill in this process see no difference.
-dill_internals._locate_function = _locate_function_or_ship
-
-
-def _token_of(cls: type) -> str:
-    token = _tokens.get(cls)
-    if token is None:
-        token = _tokens[cls] = os.urandom(16).hex()
-        _classes[token] = cls
-    return token
-
-
-def _create_class(token: str, metaclass: type, *args: Any) -> type:
-    """Return the class of `token`, made here unless it is known."""
-    cls = _classes.get(token)
-    if cls is None:
-        cls = dill_internals._create_type(metaclass, *args)
-        _tokens[cls] = token
-        _classes[token] = cls
-    return cls
-
-
-def dumps(value: Any) -> bytes:
-    """Pickle anything that a task takes or gives."""
+def dumps(value: Any, reduce: Reduce | None = None) -> bytes:
+    """Pickle anything that a task takes or gives; `reduce` may say how for some of it."""
     file = io.BytesIO()
-    _Pickler(file, PROTOCOL, recurse=True).dump(value)
+    try:
+        _Pickler(file, reduce).dump(value)
+    except Exception:  # whatever an object's own methods raise: dill may know better
+        from cpus import byvalue
+
+        return byvalue.dumps(value, reduce)
     return file.getvalue()
 
 
 def loads(data: bytes) -> Any:
     """Undo `dumps`."""
-    if not any(name in data for name in DILL_NAMES):
+    if rebuild.DILL_NAME not in data:
         return pickle.loads(data)
-    # `ignore`: dill would look for the object's class in this process's own main module.
-    return Unpickler(io.BytesIO(data), ignore=True).load()
+    return rebuild.Unpickler(io.BytesIO(data)).load()
 
 
 def dump_call(function: Callable | str, args: tuple, kwargs: dict) -> bytes:

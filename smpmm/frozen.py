@@ -22,7 +22,8 @@ import warnings
 import weakref
 from collections import deque
 from collections.abc import Iterable, Iterator
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any
 
 MUTABLE = (list, dict, set, bytearray, deque)
 REBINDS = frozenset({"STORE_GLOBAL", "DELETE_GLOBAL", "STORE_DEREF", "DELETE_DEREF"})
@@ -33,7 +34,8 @@ ADVICE = (
 )
 
 
-class Finding(NamedTuple):
+@dataclass(frozen=True, order=True)
+class Finding:
     """One place that breaks the rule."""
 
     file: str

@@ -6,15 +6,17 @@ name with leading underscores has a second name without, since Python mangles th
 class body, wherever that is not another kernel function.
 """
 
+from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Final, NamedTuple
+from typing import Final
 
 from smpmm.constants import VERSIONS, unmangled
 
 DEFAULT_VERSION: Final = "2.4.5"
 
 
-class Place(NamedTuple):
+@dataclass(slots=True)
+class Place:
     """Where a name is found: an attribute of a module, or of the version's constants."""
 
     module: str  # "" = a constant of the version

@@ -138,7 +138,7 @@ class StructType(type):
                 namespace.pop(field, None)
         cls = super().__new__(mcls, name, bases, namespace, **options)
         if fields is None:
-            annotations = inspect.get_annotations(cls)
+            annotations = cls.__annotations__
             fields = _evaluate(name, annotations, sys._getframe(1))
             for field in fields:
                 if field in namespace:

@@ -26,7 +26,6 @@ ANSWER_S = 5  # for a report from a CPU; then the segment is read from outside
 # The collector waits until the modules are loaded: what a boot makes, stays.
 START = """import gc; gc.disable()
 import sys; sys.path[:] = {path!r}; sys.prefix, sys.exec_prefix = {prefix!r}
-from cpus import atfork; atfork.collect()
 from cpus import late; late.install()
 from smpmm.boot import main; main({fd}, {pid})"""
 HOME = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))

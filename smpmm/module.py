@@ -21,7 +21,7 @@ from typing import Any
 from cpus import event_cy, kill_cy
 from cpus.errors import ConfigError
 from cpus.handle_cy import Handle
-from smpmm import frozen, leaks, module_table_cy, namespace, parameters, static, text_cy
+from smpmm import frozen, leaks, module_table_cy, namespace, static, text_cy
 from smpmm.syscall import system_call
 
 DRIVERS = os.path.join(os.path.dirname(__file__), "drivers")
@@ -102,7 +102,7 @@ def MODULE_PARM(name: str, type: str) -> None:
     value = given.get(name, space[name])
     space[name] = value
     if type != "s":
-        setattr(space[parameters.STRUCT], name, value)
+        setattr(space[namespace.PARAMETERS], name, value)
 
 
 def MOD_INC_USE_COUNT() -> None:
@@ -168,6 +168,8 @@ def insmod(name: str, file: str, source: str, given: Mapping[str, Any]) -> None:
     Python, FrozenStateError when it keeps state in Python, OSError with init's errno: then all
     is undone.
     """
+    from smpmm import parameters  # with `ast`, for the one process that inserts modules
+
     with _reading(name, file):
         tree = ast.parse(source, file)
     declared = parameters.declared(tree, name)
@@ -222,7 +224,7 @@ def _execute(
         raise MemoryError(f"insmod {name}: no memory for its struct module")
     _loading.set(module_handle(serial))
     space["__given__"] = dict(values)
-    space[parameters.STRUCT] = _parameter_struct(serial, name, words) if words else None
+    space[namespace.PARAMETERS] = _parameter_struct(serial, name, words) if words else None
     exec(code, space)
     del space["__given__"]
     missing = [word for word in words if word not in space]

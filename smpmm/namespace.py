@@ -8,15 +8,15 @@ handles travel as their addresses; what `from smpmm.kernel import *` gave is bou
 
 from __future__ import annotations
 
-import io
 import marshal
 import types
 from typing import Any
 
-from dill import Unpickler
-
 from cpus import ship
 from smpmm import kernel_names, symbols
+
+# The name, in a module's globals, of the struct of its integer parameters.
+PARAMETERS = "__parameters__"
 
 # Serial number of a module → its globals in this process, and back.
 _spaces: dict[int, dict[str, Any]] = {}
@@ -77,15 +77,13 @@ def kernel_globals() -> dict[str, Any]:
     return {name: symbols.resolve(name) for name in names if name not in kernel_names.OWN}
 
 
-class _Pickler(ship._Pickler):
-    """Pickle what refers to modules' functions: those are bound to their module's globals."""
-
-    def reducer_override(self, obj: Any) -> Any:
-        if type(obj) is types.FunctionType:
-            serial = _serials.get(id(obj.__globals__))
-            if serial is not None:
-                return _parts_of(obj, serial)
-        return NotImplemented
+def _reduce(obj: Any) -> Any:
+    """Say how a module's function is pickled: it is bound to its module's globals again."""
+    if type(obj) is types.FunctionType:
+        serial = _serials.get(id(obj.__globals__))
+        if serial is not None:
+            return _parts_of(obj, serial)
+    return NotImplemented
 
 
 def _parts_of(function: types.FunctionType, serial: int) -> tuple:
@@ -134,14 +132,7 @@ def _fill_function(function: types.FunctionType, state: tuple) -> None:
 
 def dumps(value: Any) -> bytes:
     """Pickle anything that refers to functions of loaded modules, or to none."""
-    file = io.BytesIO()
-    _Pickler(file, ship.PROTOCOL, recurse=True).dump(value)
-    return file.getvalue()
-
-
-def loads(data: bytes) -> Any:
-    """Undo `dumps`."""
-    return Unpickler(io.BytesIO(data), ignore=True).load()
+    return ship.dumps(value, _reduce)
 
 
 def snapshot(space: dict[str, Any]) -> bytes:
@@ -161,5 +152,5 @@ def restore(serial: int, data: bytes) -> dict[str, Any]:
     if space is None:
         space = {"__builtins__": __builtins__, **kernel_globals()}
         adopt(serial, space)
-    space.update(loads(data))
+    space.update(ship.loads(data))
     return space

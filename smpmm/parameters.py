@@ -14,8 +14,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from cpus.errors import ConfigError
+from smpmm.namespace import PARAMETERS
 
-STRUCT = "__parameters__"
 PATTERN = re.compile(r"(?P<count>\d+(-\d+)?)?(?P<letter>[bhils])")
 INTEGERS = {"b": (-128, 255), "h": (-(1 << 15), (1 << 15) - 1)}
 INT_RANGE = (-(1 << 31), (1 << 31) - 1)
@@ -90,7 +90,7 @@ class _Rewriter(ast.NodeTransformer):
             return node
         if any(node.id in scope for scope in self.scopes):
             return node
-        struct = ast.copy_location(ast.Name(STRUCT, ast.Load()), node)
+        struct = ast.copy_location(ast.Name(PARAMETERS, ast.Load()), node)
         return ast.copy_location(ast.Attribute(struct, node.id, node.ctx), node)
 
     def visit_NamedExpr(self, node: ast.NamedExpr) -> ast.AST:

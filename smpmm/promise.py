@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any
 
 from cpus import handle_cy
 from smpmm import field_cy, promise_cy, symbols
@@ -21,7 +22,8 @@ OFFSET_MASK = (1 << OFFSET_BITS) - 1
 MARK = handle_cy.PROMISE_MARK
 
 
-class Promised(NamedTuple):
+@dataclass
+class Promised:
     """What a promise is for."""
 
     cls: type[field_cy.Placed]
@@ -111,7 +113,8 @@ def _reduce(handle: Any) -> tuple:
     raw = field_cy.raw_address(handle)
     base = raw & ~OFFSET_MASK
     name = getattr(handle, "lock_name", None) if isinstance(handle, field_cy.Native) else None
-    return _rebuild, (type(handle), raw, name, *_promised[base])
+    promised = _promised[base]
+    return _rebuild, (type(handle), raw, name, promised.cls, promised.args, promised.place)
 
 
 def _rebuild(

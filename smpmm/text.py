@@ -16,7 +16,7 @@ from typing import Any
 
 from sortedcontainers import SortedDict
 
-from cpus import bug
+from cpus import bug, ship
 from cpus.handle_cy import Handle
 from smpmm import frozen, namespace, text_cy
 
@@ -153,7 +153,7 @@ def _load(address: Any) -> Any:
         data = text_cy.read(number)
         if data is None:
             return _oops(int(address), text_cy.entry(number))
-        return namespace.loads(data)
+        return ship.loads(data)
     return namespace.find(entry["serial"])[entry["name"]]
 
 
@@ -178,7 +178,7 @@ def take(number: int) -> Any:
     if data is None:
         raise LookupError(f"no value {number} in the kernel's text")
     text_cy.discard(number - 1)
-    return namespace.loads(data)
+    return ship.loads(data)
 
 
 def _update_symbols() -> None:

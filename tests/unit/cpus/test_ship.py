@@ -1,5 +1,6 @@
 """What travels between processes, and as what it arrives."""
 
+import collections.abc
 import json
 import os
 import subprocess
@@ -89,7 +90,111 @@ def test_plain_results_come_back(value):
     assert type(ship.load_outcome(data)) is type(value)
 
 
-def test_a_call_by_name_needs_no_dill(monkeypatch):
-    monkeypatch.setattr(ship, "Unpickler", None)
-    function, args, kwargs = ship.load_call(ship.dump_call("os:getpid", (1,), {"a": b"x"}))
-    assert (function, args, kwargs) == (os.getpid, (1,), {"a": b"x"})
+WITHOUT_DILL = """
+import sys
+sys.path[:] = {path!r}
+from cpus import ship
+data = sys.stdin.buffer.read()
+sys.modules["dill"] = None  # what needs it, fails
+function, args, kwargs = ship.load_call(data)
+sys.stdout.buffer.write(ship.dump_result(function(*args, **kwargs)))
+"""
+SCRIPT = """
+import collections, functools
+step = 3
+class Base:
+    size = 4
+    def twice(self):
+        return 2 * self.size
+class Derived(Base):
+    size = step
+    @property
+    def more(self):
+        return super().twice() + 1
+    @classmethod
+    def make(cls):
+        return cls()
+class Slow(Exception):
+    pass
+def outer(first):
+    def count(n, *, by=1):
+        return 0 if n <= 0 else by + count(n - by)
+    late = lambda: later
+    later = first
+    return count, late
+def work(n, value=[1, 2], *, plus=0):
+    try:
+        raise Slow(n)
+    except Slow as error:
+        (caught,) = error.args
+    count, late = outer(caught)
+    table = collections.OrderedDict(a=Derived.make().more, b=count(5), c=late())
+    return [dict(table), value, plus, functools.reduce(lambda a, b: a + b, range(n)), int]
+"""
+
+
+def test_code_is_loaded_and_plain_results_go_back_without_dill():
+    space = {"__name__": "__main__"}
+    exec(compile(SCRIPT, "script.py", "exec"), space)
+    call = ship.dump_call(space["work"], (4,), {"plus": {"x": (1, b"y")}})
+    assert b"dill" in call
+    code = WITHOUT_DILL.format(path=[entry or os.getcwd() for entry in sys.path])
+    done = subprocess.run([sys.executable, "-c", code], input=call, capture_output=True)
+    assert done.returncode == 0, done.stderr.decode()
+    expected = [{"a": 7, "b": 5, "c": 4}, [1, 2], {"x": (1, b"y")}, 6, int]
+    assert ship.load_outcome(done.stdout) == expected
+
+
+def test_what_is_loaded_here_is_what_dill_loads():
+    import dill
+
+    def outer(n):
+        def inner(m=2, *rest, key=None):
+            return n + m, rest, key
+
+        inner.mark = "x"
+        return inner
+
+    data = ship.dumps([outer(1), sys, os.path, slice(1, 2), type(None), collections.abc])
+    for loads in (ship.loads, dill.loads):
+        function, *others = loads(data)
+        assert function(5, 6, key=7) == (6, (6,), 7) and function.mark == "x"
+        assert others == [sys, os.path, slice(1, 2), type(None), collections.abc]
+
+
+@pytest.mark.parametrize("name", ["even", "inner", "pair"])
+def test_functions_that_call_themselves_and_each_other_travel(name):
+    text = "def even(n):\n    return n == 0 or odd(n - 1)\n"
+    text += "def odd(n):\n    return n > 0 and even(n - 1)\n"
+    text += "def outer():\n"
+    text += "    def inner(n):\n        return n == 0 or inner(n - 1)\n"
+    text += "    def one(n):\n        return n == 0 or two(n - 1)\n"
+    text += "    def two(n):\n        return n > 0 and one(n - 1)\n"
+    text += "    return inner, one\n"
+    text += "inner, pair = outer()\n"
+    _, data = elsewhere(text, name, 4)
+    assert ship.load_outcome(data) is True
+
+
+def test_an_empty_cell_stays_empty():
+    def outer():
+        def inner():
+            return missing
+
+        return inner
+        missing = 1
+
+    with pytest.raises(NameError):
+        ship.loads(ship.dumps(outer()))()
+
+
+def test_a_reducer_is_asked_first_by_name_and_by_value():
+    class Mark:
+        pass
+
+    def reduce(obj):
+        return (str, ("marked",)) if type(obj) is Mark else NotImplemented
+
+    assert ship.loads(ship.dumps([Mark(), 1], reduce)) == ["marked", 1]
+    loaded, function = ship.loads(ship.dumps([Mark(), lambda: 5], reduce))
+    assert loaded == "marked" and function() == 5

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cpus import ship
+from cpus import rebuild, ship
 from cpus.errors import NullDereference
 from cpus.list_cy import list_add, list_empty, list_entry
 from smpmm import field_cy, kstruct, promise, promise_cy, sync
@@ -267,7 +267,7 @@ def test_a_class_travels_by_value():
     )
     shared = namespace["Shared"].at(AT)
     data = ship.dumps(shared)
-    ship._classes.clear()
+    rebuild._classes.clear()
     copy = ship.loads(data)
     assert type(copy) is not type(shared) and copy == shared
     copy.count = 4

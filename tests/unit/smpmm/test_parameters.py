@@ -35,7 +35,7 @@ def load(source: str) -> tuple[dict, types.SimpleNamespace]:
     tree = ast.parse(source)
     words = parameters.declared(tree, "driver")
     struct = types.SimpleNamespace(quantum=50)
-    space = {"MODULE_PARM": lambda *_: None, parameters.STRUCT: struct}
+    space = {"MODULE_PARM": lambda *_: None, parameters.PARAMETERS: struct}
     exec(compile(parameters.rewrite(tree, words), "driver.py", "exec"), space)
     return space, struct
 

@@ -4,7 +4,7 @@ import types
 
 import pytest
 
-from cpus import ship, spinlock_cy
+from cpus import rebuild, spinlock_cy
 from cpus.errors import Oops
 from smpmm import driver_side, frozen, module_table_cy, namespace, text, text_cy
 from smpmm.mm import page_alloc_cy
@@ -131,8 +131,8 @@ def test_a_namespace_travels_and_is_brought_up_to_date_in_place(kernel) -> None:
     newer = namespace.snapshot(space)
     namespace.forget(serial)
     # Another process has not made the module's classes.
-    ship._tokens.clear()
-    ship._classes.clear()
+    rebuild._tokens.clear()
+    rebuild._classes.clear()
     copy = namespace.restore(serial, data)
     function = copy["get"]
     assert function() == (1, 2, 4) and copy is not space

@@ -37,6 +37,17 @@ static inline int host_map_at(unsigned long long address, unsigned long long siz
     return 0;
 }
 
+/* Maps what is mapped at `address` once more: as a copy that nobody else sees, or shared
+ * again, which drops the copy. Returns 0 or -errno. */
+static inline int host_map_again(unsigned long long address, unsigned long long size, int fd,
+                                 int copy) {
+    void *wanted = (void *)(uintptr_t)address;
+    int flags = MAP_FIXED | (copy ? MAP_PRIVATE | MAP_NORESERVE : MAP_SHARED);
+    if (mmap(wanted, size, PROT_READ | PROT_WRITE, flags, fd, 0) == MAP_FAILED) return -errno;
+    madvise(wanted, size, MADV_DONTDUMP);
+    return 0;
+}
+
 static inline int host_die_with_parent(void) {
     return prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) == 0 ? 0 : -errno;
 }

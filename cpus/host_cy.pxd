@@ -2,6 +2,8 @@
 
 cdef extern from "host.h" nogil:
     int host_map_at(unsigned long long address, unsigned long long size, int fd) noexcept
+    int host_map_again(unsigned long long address, unsigned long long size, int fd,
+                       int copy) noexcept
     int host_die_with_parent() noexcept
     int host_set_name(const char *name) noexcept
     void host_be_prompt() noexcept
@@ -23,3 +25,5 @@ cdef int segment_fd
 
 # Backs a part of the segment (bytes from its start) with host memory: 0 or -errno.
 cdef int segment_reserve(unsigned long long offset, unsigned long long length) noexcept
+
+cdef int check_mapping(int error) except -1

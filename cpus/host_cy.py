@@ -23,6 +23,22 @@ def map_at(address: cython.ulonglong, size: cython.ulonglong, fd: cython.int) ->
         raise OSError(-error, f"{os.strerror(-error)}: {size} bytes at {address:#x}")
 
 
+def map_copy(address: cython.ulonglong, size: cython.ulonglong, fd: cython.int) -> None:
+    """Let this process have a copy of the segment in its place, until `map_shared`."""
+    check_mapping(host_map_again(address, size, fd, 1))
+
+
+def map_shared(address: cython.ulonglong, size: cython.ulonglong, fd: cython.int) -> None:
+    """Map the segment itself again; what was written to the copy is gone."""
+    check_mapping(host_map_again(address, size, fd, 0))
+
+
+def check_mapping(error):
+    if error != 0:
+        raise OSError(-error, f"mapping the segment: {os.strerror(-error)}")
+    return 0
+
+
 def die_with_parent() -> None:
     """Have the host kill this process when its parent ends."""
     error: cython.int = host_die_with_parent()

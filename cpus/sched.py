@@ -31,6 +31,7 @@ from cpus import (
     segment_cy,
     service_cy,
     ship,
+    task_calls_cy,
     task_cy,
     worker,
 )
@@ -41,6 +42,7 @@ ROUNDS: Final = 20  # after these the interpreter has learnt what it can
 NO_TIMEOUT: Final = (1 << 64) - 1
 PENDING_RESCHED: Final = 1 << 17
 PENDING_STOP: Final = 1 << 18
+TASK_INTERRUPTIBLE: Final = 1
 PF_KTHREAD: Final = 0x1
 PF_SIGNALED: Final = 0x2
 PF_RESCHED: Final = 0x4
@@ -84,6 +86,23 @@ def become_service(number: int) -> bool:
     assert scheduler is not None
     scheduler.tasks[at].service = service_cy.identity(at)
     return True
+
+
+def begin_services() -> None:
+    """Run each service thread up to its sleep; in the monitor, as CPU 0, before it forks.
+
+    The process of every CPU has a copy of the greenlets that stand there: whichever CPU a
+    thread is woken on goes on with its own.
+    """
+    prepared.start(0, worker.Line(*os.pipe()))
+    for number, function in services.items():
+        at = task_cy.create_task(task_cy.new_kthread_pid(), PF_KTHREAD, "kthread")
+        prepared.enter(Task(at, 0, channel.JOB, ship.dump_call(function, (), {})))
+        runqueue_cy.start_task(at)
+        prepared.run_once()
+        if not service_cy.lives(number):
+            raise RuntimeError(f"the service thread {function} has not begun")
+    prepared.stop()
 
 
 def start_service(number: int, function: str) -> None:
@@ -197,6 +216,11 @@ class Scheduler:
         runqueue_cy.set_switch_hook(self.switch_out)
         percpu_cy.register_hooks(schedule=self.give_way)
 
+    def stop(self) -> None:
+        """Be nobody's scheduler for a while: this process is no CPU."""
+        self.cpu = -1
+        self.line.close()
+
     def current_number(self) -> int:
         """Return the number of the request that the running task answers, 0 when idle."""
         at = task_cy.current_at()
@@ -205,15 +229,19 @@ class Scheduler:
     def run(self) -> None:
         """Take messages and run tasks until the machine stops."""
         while not self.stopped:
-            self.take_messages()
-            self.expire_timeouts()
-            percpu_cy.clear_pending(PENDING_RESCHED)
-            at = runqueue_cy.pick_next()
-            if at:
-                self.task_at(at).greenlet.switch()
-            elif not self.stopped and not service_cy.pull_service():
-                percpu_cy.preemption_point()  # softirqs of an idle CPU
-                self.halt()
+            self.run_once()
+
+    def run_once(self) -> None:
+        """Take messages, then run tasks until none may run, or halt when none may."""
+        self.take_messages()
+        self.expire_timeouts()
+        percpu_cy.clear_pending(PENDING_RESCHED)
+        at = runqueue_cy.pick_next()
+        if at:
+            self.task_at(at).greenlet.switch()
+        elif not self.stopped and not service_cy.pull_service():
+            percpu_cy.preemption_point()  # softirqs of an idle CPU
+            self.halt()
 
     # Switching
 
@@ -266,6 +294,8 @@ class Scheduler:
         Returns 1 when it did. Kernel code called by the kernel goes on: it is asked again when
         it leaves the kernel.
         """
+        if self.cpu < 0:  # the monitor, which runs no task
+            return 0
         percpu_cy.clear_pending(PENDING_RESCHED)
         if self.line.busy or self.taking:
             return 0
@@ -382,30 +412,33 @@ prepared = Scheduler()
 
 
 def rehearse() -> None:
-    """Go through what an idle CPU does; in the monitor, as CPU 0, before it forks.
+    """Be CPU 0 for a while, with tasks that sleep and end; in the monitor, before it forks.
 
     The interpreter writes what it learns of code beside the code, and a type's attributes into
-    one table: learnt here, it stays in pages that all CPUs share.
+    one table: learnt here, it stays in pages that all CPUs share. What is done to the machine
+    meanwhile is to be undone (`host_cy.map_copy`).
     """
-    line = prepared.line = worker.Line(*os.pipe())
-    call = ship.dump_call("os:getpid", (), {})
-    state = percpu_cy.cpu_info(0)["state"]
-    for _ in range(ROUNDS):
-        prepared.next_wake_ns = 0
-        prepared.take_messages()
-        prepared.expire_timeouts()
-        prepared.attention()
-        percpu_cy.clear_pending(PENDING_RESCHED)
+    prepared.start(0, worker.Line(*os.pipe()))
+    line = prepared.line
+    call = ship.dump_call("cpus.sched:sleep_a_little", (), {})
+    for number in range(1, ROUNDS):
         prepared.next_wake_ns = 0
         prepared.halt()
-        prepared.note_next()
-        line.send(channel.ANSWER, call)
-        message = line.receive()
-        prepared.take(message)
-        ship.load_call(message.payload)
-        ship.dump_result(None)
-    percpu_cy.set_cpu_state(0, state)
-    line.close()
+        line.send(channel.JOB, call, pid=1, number=number)
+        percpu_cy.post_message(0)
+        prepared.run_once()
+        while prepared.by_number:
+            prepared.run_once()
+        line.receive()  # its end
+    prepared.stop()
+
+
+def sleep_a_little() -> None:
+    """Do what a task does most: the task of the rehearsal."""
+    context_cy.might_sleep()
+    task_calls_cy.yield_()
+    task_calls_cy.set_current_state(TASK_INTERRUPTIBLE)
+    task_calls_cy.schedule_timeout(0)
 
 
 def cpu_main(slot: int, cpu: int) -> None:

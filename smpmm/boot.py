@@ -21,6 +21,7 @@ from cpus import (
     channel,
     event_cy,
     host_cy,
+    late,
     late_site,
     monitor,
     percpu_cy,
@@ -160,6 +161,7 @@ def boot(config: Config) -> tuple[int, dict[str, Any]]:
         if hasattr(module, "init"):
             module.init(config)
     task_cy.set_handles(window_cy.window_alloc(task_cy.handles_bytes()))
+    sched.begin_services()
     percpu_cy.set_cpu_state(0, monitor.CPU_OFFLINE)
     percpu_cy.take_slot(0, monitor.KIND_MONITOR, "monitor", 0)
     percpu_cy.become(0, os.getpid())
@@ -216,6 +218,7 @@ def start(control: socket.socket, user_pid: int) -> monitor.Monitor:
     fd, layout = boot(config)
     for name in SHARED_MODULES:
         importlib.import_module(name)
+    late.settle()
     machine = monitor.Monitor(config.cpus, user_pid)
     switchboard = relay.Relay(machine, control, run_directory())
     try:
@@ -224,7 +227,9 @@ def start(control: socket.socket, user_pid: int) -> monitor.Monitor:
         late_site.install()
         monitor.register_child_main("cpu", sched.cpu_main)
         worker.prepare()
+        host_cy.map_copy(layout["address"], layout["size"], fd)
         sched.rehearse()
+        host_cy.map_shared(layout["address"], layout["size"], fd)
         gc.freeze()  # the collector would write to pages that the processes share
         gc.collect()  # what is left to free: lists of free tuples, spread over those pages
         host_cy.trim_heap()

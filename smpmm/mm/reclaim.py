@@ -23,10 +23,8 @@ from cpus import (
     event_cy,
     monitor,
     percpu_cy,
-    relay,
     runqueue_cy,
     sched,
-    ship,
     task_calls_cy,
     task_cy,
 )
@@ -89,12 +87,9 @@ def init(config: object) -> None:
 
 
 def on_start(machine: Any, config: object) -> None:
-    """Start kswapd and bdflush; in the monitor, when the CPUs run."""
+    """Have kswapd and bdflush started again when they have died; the monitor."""
     monitor.register_recovery("smpmm.mm.orphans:recover")
     monitor.register_recovery("smpmm.mm.reclaim:recover")
-    for thread in (kswapd, bdflush):
-        pid = task_cy.new_kthread_pid()
-        relay.start_kthread(machine, None, (pid, ship.dump_call(thread, (), {}), None))
 
 
 def recover(slot: int, kind: int, cpu: int) -> None:

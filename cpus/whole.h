@@ -5,7 +5,8 @@
 #include <Python.h>
 
 /* What is no int of one digit; apart, to keep the quick way short. */
-static long long whole_slowly(PyObject *o, const char *call, const char *name) {
+static __attribute__((noinline, cold)) long long whole_slowly(PyObject *o, const char *call,
+                                                              const char *name) {
     int overflow;
     long long value;
     PyObject *number;
@@ -33,7 +34,8 @@ static long long whole_slowly(PyObject *o, const char *call, const char *name) {
 
 /* The number; one from 2**63 on is the negative one of the same bits, as a C argument is.
    -1 with an exception. */
-static inline long long whole(PyObject *o, const char *call, const char *name) {
+static inline __attribute__((always_inline)) long long whole(PyObject *o, const char *call,
+                                                             const char *name) {
 #if PY_VERSION_HEX >= 0x030C0000
     if (PyLong_CheckExact(o) && PyUnstable_Long_IsCompact((PyLongObject *)o))
         return PyUnstable_Long_CompactValue((PyLongObject *)o);
@@ -44,7 +46,8 @@ static inline long long whole(PyObject *o, const char *call, const char *name) {
     return whole_slowly(o, call, name);
 }
 
-static long long negative(long long value, const char *call, const char *name) {
+static __attribute__((noinline, cold)) long long negative(long long value, const char *call,
+                                                          const char *name) {
     if (!PyErr_Occurred())
         PyErr_Format(PyExc_ValueError, "%s: %s=%lld is negative", call, name, value);
     return -1;

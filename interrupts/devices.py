@@ -25,14 +25,19 @@ def timer_main(slot: int) -> None:
 
 
 def do_tick() -> None:
-    """Look at every CPU; interrupt the one that keeps the time when something is due."""
+    """Look at every CPU; interrupt the one that keeps the time when something is due.
+
+    Each tick counts as an interrupt of line 0 there, also one that need not interrupt it.
+    """
     keeper = tick_cy.look_at_cpus()
-    if keeper < 0 or not (timer_cy.due() or tqueue_cy.nr_queued(tqueue_cy.TIMER)):
+    if keeper < 0:
+        return
+    globalirq_cy.count_timer_irq(keeper)
+    if not (timer_cy.due() or tqueue_cy.nr_queued(tqueue_cy.TIMER)):
         return
     if not gate_cy.try_become_cpu(keeper, GATE_NS):
         return  # its interrupts are off: the next tick tries again
     try:
-        globalirq_cy.count_timer_irq(keeper)
         if timer_cy.due():
             tasklet_cy.mark_bh(TIMER_BH)
         if tqueue_cy.nr_queued(tqueue_cy.TIMER):

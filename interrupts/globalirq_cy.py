@@ -95,7 +95,7 @@ def restore_flags(flags: object) -> None:
 
 
 def count_timer_irq(cpu: cython.ulonglong) -> None:
-    """Count an interrupt of line 0 on the CPU that keeps the time."""
+    """Count an interrupt of line 0 on the CPU that keeps the time; the timer device."""
     irq_descs[0].counts[cpu] += 1
 
 

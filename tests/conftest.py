@@ -1,5 +1,6 @@
 """What every test stands on: compiled modules no older than their sources, a machine."""
 
+import signal
 from collections.abc import Iterator
 
 import pytest
@@ -13,6 +14,10 @@ settings.load_profile("smpmm")
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        # A script has started the suite in the background. What the tests start is to be
+        # interrupted, and would inherit that.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     if hasattr(config, "workerinput"):
         return  # the process that started this xdist worker has looked
     outdated = build().outdated()

@@ -125,3 +125,18 @@ def test_a_device_that_the_host_has_no_files_for_costs_nothing(spare: int) -> No
         machine.start_synthetic(5, 100)
         assert machine.stop_synthetic(5)
         machine.check()
+
+
+def spin(ticks: int) -> int:
+    """Be busy for some ticks, in a task; returns how many interrupts line 0 has had since."""
+    from interrupts import irq_cy, timer_cy
+
+    before = sum(irq_cy.line_info(0)["counts"])
+    end = timer_cy.timer_jiffies() + ticks
+    while timer_cy.timer_jiffies() < end:
+        pass
+    return sum(irq_cy.line_info(0)["counts"]) - before
+
+
+def test_each_tick_of_a_busy_machine_is_an_interrupt_of_line_0(machine: Machine) -> None:
+    wait_for(lambda: machine.run(spin, 10) >= 2)

@@ -6,12 +6,12 @@ A class carries its token (`rebuild`), so that where it is known it is not made 
 import importlib
 import io
 import threading
+from types import FunctionType
 from typing import Any
 
 from cpus import late, rebuild, ship
 
 dill_internals: Any = late.dill_core()
-dill_detect: Any = importlib.import_module("dill.detect")
 
 
 class _Pickler(dill_internals.Pickler):
@@ -55,24 +55,36 @@ class _Visiting(threading.local):
 
 
 _visiting = _Visiting()
-_globalvars = dill_detect.globalvars
 
 
-def _globalvars_once(func: Any, recurse: bool = True, builtin: bool = False) -> dict:
+def _save_function(pickler: Any, function: Any) -> None:
+    """Save a function as dill does, by `dill.detect`, imported for this only, and mended."""
+    detect: Any = importlib.import_module("dill.detect")
+    if getattr(detect.globalvars, "__module__", "") != __name__:
+        detect.globalvars = _once(detect.globalvars)
+    dill_internals.save_function(pickler, function)
+
+
+def _once(globalvars: Any) -> Any:
     """Stand in for dill's own, which goes round for ever among functions that call each other.
 
     What is being collected already adds nothing.
     """
-    if id(func) in _visiting.ids:
-        return {}
-    _visiting.ids.add(id(func))
-    try:
-        return _globalvars(func, recurse, builtin)
-    finally:
-        _visiting.ids.discard(id(func))
+
+    def once(func: Any, recurse: bool = True, builtin: bool = False) -> dict:
+        if id(func) in _visiting.ids:
+            return {}
+        _visiting.ids.add(id(func))
+        try:
+            return globalvars(func, recurse, builtin)
+        finally:
+            _visiting.ids.discard(id(func))
+
+    return once
 
 
-dill_detect.globalvars = _globalvars_once
+_Pickler.dispatch = type(_Pickler.dispatch)(_Pickler.dispatch)
+_Pickler.dispatch[FunctionType] = _save_function
 
 
 def dumps(value: Any, reduce: ship.Reduce | None = None) -> bytes:

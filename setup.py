@@ -34,6 +34,9 @@ FOLDERS = {
 ROOT = Path(__file__).resolve().parent
 MACHINES = {"x86_64", "amd64", "aarch64", "arm64"}
 COMPILE_ARGS = ["-O2", "-g", "-Wall", "-Werror=incompatible-pointer-types"]
+# A call of tens of nanoseconds is a tenth slower when it begins in the middle of a cache line,
+# which is chance: a change anywhere before it in its file moves it.
+COMPILE_ARGS.append("-falign-functions=64")
 DIRECTIVES = {
     "language_level": "3",
     "boundscheck": False,

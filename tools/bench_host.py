@@ -4,7 +4,7 @@ import os
 import re
 import signal
 import time
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from smpmm import Machine
 from smpmm_tools import bench_tasks
@@ -26,30 +26,42 @@ def pairs(rounds: int, nr: int) -> dict[str, float]:
     return {**result, "page_with": both["with"], "page_without": both["without"]}
 
 
-def scaling(
-    cpu_counts: tuple[int, ...], seconds: float, rounds: int
-) -> tuple[dict[int, float], dict[int, float]]:
-    """Return pairs per second by the number of CPUs that do them; best of the rounds.
+class Scaling(NamedTuple):
+    """Pairs per second, by the number of CPUs that do them."""
 
-    Also the same per second of host processor, of a CPU on average: it falls when the CPUs are
-    in each other's way, and not when others use the host.
-    """
-    best: dict[int, float] = {}
-    busy: dict[int, float] = {}
+    rates: dict[int, float]
+    per_processor_second: dict[int, float]
+    """Of a CPU on average, in a second of host processor: it falls when the CPUs are in each
+    other's way, and not when others use the host."""
+    host: dict[int, float]
+    """Of calls that do nothing: what the host has for CPUs that share nothing."""
+
+
+def scaling(cpu_counts: tuple[int, ...], seconds: float, rounds: int) -> Scaling:
+    """Measure pairs by the number of CPUs that do them, best of the rounds."""
+    result = Scaling({}, {}, {})
+
+    def measure(machine: Machine, count: int, kernel: bool) -> None:
+        start_ns = time.monotonic_ns() + int(START_S * 1e9)
+        tasks = [
+            machine.spawn(bench_tasks.pairs_until, start_ns, seconds, kernel, cpu=cpu)
+            for cpu in range(count)
+        ]
+        done = [task.result(DEADLINE_S) for task in tasks]
+        rates = result.rates if kernel else result.host
+        rates[count] = max(sum(pairs for pairs, _ in done) / seconds, rates.get(count, 0.0))
+        if kernel:
+            rate = sum(per_second for _, per_second in done) / count
+            busy = result.per_processor_second
+            busy[count] = max(rate, busy.get(count, 0.0))
+
     with Machine(cpus=max(cpu_counts)) as machine:
         for _ in range(rounds):
             for count in cpu_counts:
-                start_ns = time.monotonic_ns() + int(START_S * 1e9)
-                tasks = [
-                    machine.spawn(bench_tasks.pairs_until, start_ns, seconds, cpu=cpu)
-                    for cpu in range(count)
-                ]
-                done = [task.result(DEADLINE_S) for task in tasks]
-                rate = sum(pairs for pairs, _ in done) / seconds
-                best[count] = max(rate, best.get(count, 0.0))
-                rate = sum(per_second for _, per_second in done) / count
-                busy[count] = max(rate, busy.get(count, 0.0))
-    return best, busy
+                measure(machine, count, True)
+            for count in cpu_counts[:2]:
+                measure(machine, count, False)
+    return result
 
 
 def scull_writes(rounds: int) -> dict[str, float]:

@@ -79,13 +79,15 @@ def lock_statistics(rounds: int, nr: int) -> dict[str, float]:
     return in_turn({"with": (switched(True), nr), "without": (switched(False), nr)}, rounds)
 
 
-def pairs_until(start_ns: int, seconds: float) -> tuple[int, float]:
+def pairs_until(start_ns: int, seconds: float, kernel: bool = True) -> tuple[int, float]:
     """Do pairs from `start_ns` (the host's monotonic clock) on.
 
     Returns how many, and how many in a second of host processor: what others take of the host
-    does not count in that.
+    does not count in that. Without `kernel` the pairs are of calls that do nothing: what the
+    host has for CPUs that share nothing.
     """
-    alloc, free, flags = kmalloc, kfree, GFP_KERNEL
+    calls = (kmalloc, kfree) if kernel else (bench_cy.noop_alloc, bench_cy.noop_free)
+    alloc, free, flags = *calls, GFP_KERNEL
     done = 0
     while time.monotonic_ns() < start_ns:
         pass

@@ -26,6 +26,7 @@ __all__ = [
     "synchronize_irq",
 ]
 
+ENOMEM: Final = 12
 EINVAL: Final = 22
 START_TRIES: Final = 2000  # of some ms: until a handler process must be ready
 KERN_WARNING: Final = 4
@@ -48,7 +49,7 @@ def request_irq(irq: int, handler: Any, flags: int, name: str, dev_id: Any) -> i
 
     May sleep: the line's handler process is started, and ready when this returns. -EINVAL: no
     such line, no handler, or SA_SHIRQ without a dev_id; -EBUSY: the line is taken and not
-    shared.
+    shared; -ENOMEM: the host has no room for the handler process.
     """
     irq_manage_cy.enter_request()
     device = address_of(dev_id)
@@ -58,16 +59,23 @@ def request_irq(irq: int, handler: Any, flags: int, name: str, dev_id: Any) -> i
     if not 0 <= irq < irq_cy.NR_LINES or not handler:
         return -EINVAL
     address = function_address(handler)
-    start_line(irq)
+    if not start_line(irq):
+        return -ENOMEM
     return irq_manage_cy.add_action(
         irq, address, flags & 0xFFFFFFFF, name.encode()[:31], device
     )
 
 
-def start_line(irq: int) -> None:
-    """Start the handler process of a line unless it has one, and wait until it is ready."""
+def start_line(irq: int) -> bool:
+    """Start the handler process of a line unless it has one, and wait until it is ready.
+
+    False when the host refuses it; the log says why.
+    """
+    refused = irq_manage_cy.nr_refused(irq)
     tries = 0
     while not irq_manage_cy.has_handler(irq):
+        if irq_manage_cy.nr_refused(irq) != refused:
+            return False
         if tries == 0:
             start_handler(irq)
         if tries == START_TRIES:
@@ -76,6 +84,7 @@ def start_line(irq: int) -> None:
         if tries:
             pause()  # not the first millisecond: mostly it is ready then
         tries += 1
+    return True
 
 
 def free_irq(irq: int, dev_id: Any) -> None:

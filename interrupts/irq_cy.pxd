@@ -40,6 +40,7 @@ cdef public struct irq_desc:
     u64 nr_raised         # edges
     u64 nr_merged         # edges that met one still pending
     u64 nr_lost           # edges on a line without an action, or that is shut
+    u64 nr_refused        # handler processes that the host did not give
     # written by the handler process only
     u64 cpu               # CPU + 1 that runs the handlers
     u64 last_cpu

@@ -16,6 +16,7 @@ from cython.cimports.cpus.atomic import (
     atomic32_load,
     atomic32_store,
     atomic32_store_release,
+    atomic64_fetch_add,
     atomic64_load,
     futex_wait,
     futex_wake,
@@ -211,6 +212,18 @@ def wait_handler(line: cython.ulonglong) -> bool:
     if not has_handler(line):
         futex_wait(low_half(cython.address(d.handler)), cython.cast(u32, handler), WAIT_NS)
     return has_handler(line)
+
+
+def nr_refused(line: cython.ulonglong) -> int:
+    """Return how often the host gave `line` no handler process."""
+    return atomic64_load(cython.address(irq_descs[line].nr_refused))
+
+
+def refuse_handler(line: cython.ulonglong) -> None:
+    """Tell who waits for the handler process of `line` that there is none; the monitor."""
+    d: cython.pointer[irq_desc] = cython.address(irq_descs[line])
+    atomic64_fetch_add(cython.address(d.nr_refused), 1)
+    futex_wake(low_half(cython.address(d.handler)), 64)
 
 
 def new_action(line):

@@ -87,8 +87,13 @@ def start_timer() -> None:
 
 def start_handler(machine: Any, child: Any, line: int) -> None:
     """Fork the handler process of a line unless it has one."""
-    if not irq_manage_cy.has_handler(line):
+    if irq_manage_cy.has_handler(line):
+        return
+    try:
         machine.fork("irq_handler", monitor.KIND_HANDLER, f"irq{line}", 0, line)
+    except (OSError, OverflowError) as error:
+        event_cy.log(f"irq {line}: no process for its handler: {error}", KERN_ERR)
+        irq_manage_cy.refuse_handler(line)
 
 
 def run_keventd() -> None:

@@ -86,8 +86,9 @@ def pairs_until(start_ns: int, seconds: float, kernel: bool = True) -> tuple[int
     does not count in that. Without `kernel` the pairs are of calls that do nothing: what the
     host has for CPUs that share nothing.
     """
-    calls = (kmalloc, kfree) if kernel else (bench_cy.noop_alloc, bench_cy.noop_free)
-    alloc, free, flags = *calls, GFP_KERNEL
+    alloc: Callable[[int, int], int] = kmalloc if kernel else bench_cy.noop_alloc
+    free: Callable[[int], None] = kfree if kernel else bench_cy.noop_free
+    flags = GFP_KERNEL
     done = 0
     while time.monotonic_ns() < start_ns:
         pass

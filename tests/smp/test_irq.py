@@ -1,5 +1,6 @@
 """Interrupts on a whole machine: handlers on every CPU, devices, and what a SIGKILL leaves."""
 
+import errno
 import os
 import re
 import resource
@@ -124,6 +125,40 @@ def test_a_device_that_the_host_has_no_files_for_costs_nothing(spare: int) -> No
         resource.prlimit(monitor, resource.RLIMIT_NOFILE, usual)
         machine.start_synthetic(5, 100)
         assert machine.stop_synthetic(5)
+        machine.check()
+
+
+ONE_LINE = """
+from smpmm.kernel import *
+
+def handler(irq, dev_id, regs):
+    pass
+
+@module_init
+def one_line_init():
+    return request_irq(7, handler, 0, "one_line", None)
+
+@module_exit
+def one_line_exit():
+    free_irq(7, None)
+"""
+
+
+def test_a_line_that_the_host_has_no_process_for_is_refused_at_once(tmp_path: Path) -> None:
+    driver = tmp_path / "one_line.py"
+    driver.write_text(ONE_LINE)
+    with Machine(cpus=1, mem="4M") as machine:
+        monitor = machine._process.pid
+        files = sorted(int(fd) for fd in os.listdir(f"/proc/{monitor}/fd"))
+        usual = resource.prlimit(monitor, resource.RLIMIT_NOFILE)
+        resource.prlimit(monitor, resource.RLIMIT_NOFILE, (files[-1] + 1, usual[1]))
+        with pytest.raises(OSError) as refused:
+            machine.insmod(str(driver))
+        assert refused.value.errno == errno.ENOMEM
+        assert "irq 7: no process for its handler: " in log(machine)
+        resource.prlimit(monitor, resource.RLIMIT_NOFILE, usual)
+        machine.insmod(str(driver))
+        machine.rmmod("one_line")
         machine.check()
 
 

@@ -39,6 +39,8 @@ _OWN_FRAMES = (
     "interrupts/setup.py",
     "interrupts/softirq.py",
     "smpmm/boot.py",
+    "smpmm/boot_phase.py",
+    "smpmm/mm/bootmem_calls.py",
     "smpmm/mm/page_bug.py",
     "smpmm/mm/slab_report.py",
     "smpmm/printk.py",

@@ -105,9 +105,9 @@ class Relay:
         client = self._add_client(connection)
         client.outbox.put(self._greeting(client))
 
-    def greet(self, layout: dict[str, Any], config: Any) -> None:
+    def greet(self, layout: dict[str, Any], config: Any, **more: Any) -> None:
         """Tell the first client that the machine runs, and what it needs to know of it."""
-        self.facts = {
+        self.facts = more | {
             "monitor_pid": os.getpid(),
             "directory": self.directory,
             "nr_cpus": self.machine.nr_cpus,

@@ -32,7 +32,7 @@ from cpus import (
     worker,
 )
 from cpus.errors import MachineError
-from smpmm import scratch
+from smpmm import boot_phase, scratch
 from smpmm.config import NOT_BUILT_IN, RESERVED_BYTES, Config
 from smpmm.mm import window_cy
 
@@ -55,6 +55,7 @@ LAYERS: Final = (
     "cpus.runqueue_cy",
     "cpus.service_cy",
     "cpus.waitqueue_cy",
+    "smpmm.boot_phase",
     "smpmm.mm.page_alloc_cy",
     "smpmm.mm.highmem_cy",
     "cpus.choice_cy",
@@ -243,7 +244,7 @@ def start(control: socket.socket, user_pid: int) -> monitor.Monitor:
         machine.end(failure_text(error))
         machine.power_off()
         raise
-    switchboard.greet(layout, config)
+    switchboard.greet(layout, config, boot_values=boot_phase.values)
     return machine
 
 

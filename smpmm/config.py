@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -184,7 +184,7 @@ OPTIONS: Final[dict[str, Callable[[str, Any], Any]]] = {
 
 
 # Known, and without effect in this version: a machine that is given one says so in its log.
-NOT_BUILT_IN: Final = ("bigphysarea", "slab_debug", "slab_statistics")
+NOT_BUILT_IN: Final = ("slab_debug", "slab_statistics")
 
 
 def parse_cmdline(text: str) -> dict[str, Any]:
@@ -235,6 +235,22 @@ def zones_of(
     return memmap.default_zones(profile.memory, mem, highmem)
 
 
+def parse_boot(boot: Any) -> bytes:
+    """Return the functions of the boot phase, shipped; nothing when there are none."""
+    # The monitor reads configurations too, and has no use for these.
+    from cpus import ship
+    from smpmm import frozen
+
+    if callable(boot) or not isinstance(boot, Iterable):
+        raise ConfigError(f"boot={boot!r}: not a list of functions")
+    functions = list(boot)
+    for function in functions:
+        if not callable(function):
+            raise ConfigError(f"boot: {function!r} is no function")
+        frozen.warn_spawned(function)
+    return ship.dumps(functions) if functions else b""
+
+
 def make_config(
     cpus: Any = 4,
     mem: Any = None,
@@ -245,6 +261,7 @@ def make_config(
     on_bug: str = "raise",
     highmem: Any = None,
     zones: Any = None,
+    boot: Any = (),
     **options: Any,
 ) -> Config:
     """Check everything that `Machine` was given and return the configuration."""
@@ -269,6 +286,8 @@ def make_config(
         memmap.memory_map(profile.memory, sizes)
     except ValueError as error:
         raise ConfigError(str(error)) from None
+    if functions := parse_boot(boot):
+        parsed["boot"] = functions
     nr_cpus = min(parse_int("cpus", cpus, 1, MAX_CPUS), parsed.get("maxcpus", MAX_CPUS))
     if seed is None:
         seed = int.from_bytes(os.urandom(4), "little")

@@ -40,6 +40,13 @@ from smpmm.kstruct import (
 from smpmm.macros import (
     PAGE_ALIGN, spin_unlock_wait
 )
+from smpmm.mm.bigphysarea import (
+    bigphysarea_alloc, bigphysarea_alloc_pages, bigphysarea_free, bigphysarea_free_pages
+)
+from smpmm.mm.bootmem_calls import (
+    __alloc_bootmem, alloc_bootmem, alloc_bootmem_low, alloc_bootmem_low_pages,
+    alloc_bootmem_pages, free_bootmem, reserve_bootmem
+)
 from smpmm.module import (
     MODULE_PARM, MOD_DEC_USE_COUNT, MOD_INC_USE_COUNT, module_exit, module_init
 )
@@ -91,13 +98,15 @@ __all__ = [
     "VERIFY_READ", "VERIFY_WRITE", "VMALLOC_END", "VMALLOC_START", "_IO", "_IOC", "_IOC_DIR",
     "_IOC_NONE", "_IOC_NR", "_IOC_READ", "_IOC_SIZE", "_IOC_TYPE", "_IOC_WRITE", "_IOR",
     "_IOW", "_IOWR", "__GFP_DMA", "__GFP_HIGH", "__GFP_HIGHMEM", "__GFP_IO", "__GFP_WAIT",
-    "__free_page", "__free_pages", "__get_dma_pages", "__get_free_page", "__get_free_pages",
-    "access_ok", "add_timer", "alloc_bootmem", "alloc_bootmem_low", "alloc_bootmem_low_pages",
-    "alloc_bootmem_pages", "alloc_page", "alloc_pages", "atomic_add", "atomic_add_negative",
-    "atomic_add_return", "atomic_dec", "atomic_dec_and_test", "atomic_dec_return",
-    "atomic_inc", "atomic_inc_and_test", "atomic_inc_return", "atomic_read", "atomic_set",
-    "atomic_sub", "atomic_sub_and_test", "atomic_sub_return", "atomic_t", "barrier",
-    "capable", "change_bit", "clear_bit", "clear_user", "cli", "complete", "completion",
+    "__alloc_bootmem", "__free_page", "__free_pages", "__get_dma_pages", "__get_free_page",
+    "__get_free_pages", "access_ok", "add_timer", "alloc_bootmem", "alloc_bootmem_low",
+    "alloc_bootmem_low_pages", "alloc_bootmem_pages", "alloc_page", "alloc_pages",
+    "atomic_add", "atomic_add_negative", "atomic_add_return", "atomic_dec",
+    "atomic_dec_and_test", "atomic_dec_return", "atomic_inc", "atomic_inc_and_test",
+    "atomic_inc_return", "atomic_read", "atomic_set", "atomic_sub", "atomic_sub_and_test",
+    "atomic_sub_return", "atomic_t", "barrier", "bigphysarea_alloc",
+    "bigphysarea_alloc_pages", "bigphysarea_free", "bigphysarea_free_pages", "capable",
+    "change_bit", "clear_bit", "clear_user", "cli", "complete", "completion",
     "copy_from_user", "copy_to_user", "create_proc_read_entry", "current", "del_timer",
     "del_timer_sync", "disable_irq", "disable_irq_nosync", "down", "down_interruptible",
     "down_read", "down_trylock", "down_write", "enable_irq", "file_operations",
@@ -119,24 +128,24 @@ __all__ = [
     "preempt_enable", "printk", "ptr", "put_user", "queue_task", "raise_irq", "read_lock",
     "read_lock_bh", "read_lock_irq", "read_lock_irqsave", "read_unlock", "read_unlock_bh",
     "read_unlock_irq", "read_unlock_irqrestore", "readb", "readl", "readw", "register_chrdev",
-    "remove_proc_entry", "request_irq", "restore_flags", "rmb", "rw_semaphore", "rwlock_init",
-    "rwlock_t", "s16", "s32", "s64", "s8", "save_flags", "schedule", "schedule_task",
-    "schedule_timeout", "sema_init", "semaphore", "set_bit", "set_current_state",
-    "signal_pending", "sizeof", "sleep_on", "sleep_on_timeout", "smp_mb", "smp_processor_id",
-    "smp_rmb", "smp_wmb", "spin_is_locked", "spin_lock", "spin_lock_bh", "spin_lock_init",
-    "spin_lock_irq", "spin_lock_irqsave", "spin_trylock", "spin_unlock", "spin_unlock_bh",
-    "spin_unlock_irq", "spin_unlock_irqrestore", "spin_unlock_wait", "spinlock_t", "sti",
-    "strncpy_from_user", "synchronize_irq", "tasklet_disable", "tasklet_disable_nosync",
-    "tasklet_enable", "tasklet_hi_schedule", "tasklet_init", "tasklet_kill",
-    "tasklet_schedule", "tasklet_struct", "test_and_change_bit", "test_and_clear_bit",
-    "test_and_set_bit", "test_bit", "timer_list", "timer_pending", "tq_immediate",
-    "tq_struct", "tq_timer", "u16", "u32", "u64", "u8", "udelay", "unregister_chrdev", "up",
-    "up_read", "up_write", "vfree", "virt_to_page", "virt_to_phys", "vmalloc", "wait_event",
-    "wait_event_interruptible", "wait_for_completion", "wait_queue_head_t",
-    "waitqueue_active", "wake_up", "wake_up_all", "wake_up_interruptible", "wmb",
-    "write_lock", "write_lock_bh", "write_lock_irq", "write_lock_irqsave", "write_trylock",
-    "write_unlock", "write_unlock_bh", "write_unlock_irq", "write_unlock_irqrestore",
-    "writeb", "writel", "writew"
+    "remove_proc_entry", "request_irq", "reserve_bootmem", "restore_flags", "rmb",
+    "rw_semaphore", "rwlock_init", "rwlock_t", "s16", "s32", "s64", "s8", "save_flags",
+    "schedule", "schedule_task", "schedule_timeout", "sema_init", "semaphore", "set_bit",
+    "set_current_state", "signal_pending", "sizeof", "sleep_on", "sleep_on_timeout", "smp_mb",
+    "smp_processor_id", "smp_rmb", "smp_wmb", "spin_is_locked", "spin_lock", "spin_lock_bh",
+    "spin_lock_init", "spin_lock_irq", "spin_lock_irqsave", "spin_trylock", "spin_unlock",
+    "spin_unlock_bh", "spin_unlock_irq", "spin_unlock_irqrestore", "spin_unlock_wait",
+    "spinlock_t", "sti", "strncpy_from_user", "synchronize_irq", "tasklet_disable",
+    "tasklet_disable_nosync", "tasklet_enable", "tasklet_hi_schedule", "tasklet_init",
+    "tasklet_kill", "tasklet_schedule", "tasklet_struct", "test_and_change_bit",
+    "test_and_clear_bit", "test_and_set_bit", "test_bit", "timer_list", "timer_pending",
+    "tq_immediate", "tq_struct", "tq_timer", "u16", "u32", "u64", "u8", "udelay",
+    "unregister_chrdev", "up", "up_read", "up_write", "vfree", "virt_to_page", "virt_to_phys",
+    "vmalloc", "wait_event", "wait_event_interruptible", "wait_for_completion",
+    "wait_queue_head_t", "waitqueue_active", "wake_up", "wake_up_all",
+    "wake_up_interruptible", "wmb", "write_lock", "write_lock_bh", "write_lock_irq",
+    "write_lock_irqsave", "write_trylock", "write_unlock", "write_unlock_bh",
+    "write_unlock_irq", "write_unlock_irqrestore", "writeb", "writel", "writew"
 ]
 
 BITS_PER_LONG: Final = 32
@@ -376,10 +385,6 @@ def access_ok(type: Any, address: Address, n: int) -> int:
     """Return 1 when [address, address + n) is no kernel memory; it may still not be there."""
 def add_timer(timer: Address) -> None:
     """Have a timer's function called at `expires`; one that is pending stays. Any context."""
-def alloc_bootmem(*args: Any) -> Any: ...
-def alloc_bootmem_low(*args: Any) -> Any: ...
-def alloc_bootmem_low_pages(*args: Any) -> Any: ...
-def alloc_bootmem_pages(*args: Any) -> Any: ...
 def alloc_page(gfp_mask: int) -> Any:
     """Allocate one page of the zones of the mask; a handle or None."""
 def alloc_pages(gfp_mask: int, order: int) -> Any:
@@ -446,7 +451,6 @@ def down_trylock(sem: Address) -> int:
     """Take a semaphore if that needs no sleep: 0 taken, 1 not. Any context."""
 def down_write(sem: Address) -> None:
     """Take the write side; sleeps until nobody else has either. May sleep."""
-def free_bootmem(*args: Any) -> Any: ...
 def free_page(addr: Address) -> None:
     """Free one page by its kernel address; 0 is ignored. Any context."""
 def free_pages(addr: Address, order: int) -> None:

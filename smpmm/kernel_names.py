@@ -44,9 +44,12 @@ CALLS: Final = MappingProxyType(
             vmalloc vfree ioremap iounmap readb readw readl writeb writew writel
             memcpy_fromio memcpy_toio memset_io
             """,
-        "smpmm.mm.bootmem": """
+        "smpmm.mm.bootmem_calls": """
             alloc_bootmem alloc_bootmem_low alloc_bootmem_pages alloc_bootmem_low_pages
-            free_bootmem
+            __alloc_bootmem free_bootmem reserve_bootmem
+            """,
+        "smpmm.mm.bigphysarea": """
+            bigphysarea_alloc_pages bigphysarea_free_pages bigphysarea_alloc bigphysarea_free
             """,
         "smpmm.mm.access_cy": """
             memset memcpy memmove memcmp peek poke
@@ -169,7 +172,24 @@ LATER: Final = MappingProxyType(
 )
 
 # Modules that smpmm does not have yet: their names can be imported, not used.
-NOT_YET: Final = frozenset({"smpmm.mm.vmalloc_cy", "smpmm.mm.bootmem"})
+NOT_YET: Final = frozenset({"smpmm.mm.vmalloc_cy"})
+
+# What a function of the boot phase may call: nothing that allocates otherwise, or sleeps.
+BOOT_MODULES: Final = frozenset(
+    {
+        "cpus.atomic_cy",
+        "cpus.bitops_cy",
+        "cpus.bug",
+        "cpus.context_cy",
+        "cpus.list_cy",
+        "smpmm.macros",
+        "smpmm.mm.access_cy",
+        "smpmm.mm.bootmem_calls",
+        "smpmm.printk",
+        "smpmm.time_cy",
+    }
+)
+BOOT_CALLS: Final = frozenset({"virt_to_phys", "phys_to_virt", "high_memory"})
 
 
 def _places() -> dict[str, Place]:
@@ -197,6 +217,11 @@ _PLACES: Final = MappingProxyType(_places())
 def place_of(name: str) -> Place | None:
     """Return where `name` is found, None when it is no name of the kernel's."""
     return _PLACES.get(name)
+
+
+def at_boot(name: str, place: Place) -> bool:
+    """Return whether a name can be used before the page allocator has the memory."""
+    return not place.module or place.module in BOOT_MODULES or name in BOOT_CALLS
 
 
 def names(version: str = DEFAULT_VERSION) -> list[str]:

@@ -109,6 +109,11 @@ class Machine(MachineCalls):
         connection.shared = True
         return attach, (connection.booted["directory"],)
 
+    @property
+    def boot_values(self) -> list[Any]:
+        """What each function of `boot=` returned: the address of its memory, mostly."""
+        return ship.loads(self._connection_here().booted["boot_values"])
+
     def close(self) -> None:
         """Power the machine off; every process of it has ended on return."""
         if os.getpid() == self._owner_pid:

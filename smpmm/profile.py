@@ -42,6 +42,7 @@ class MemoryProfile:
     nr_pkmaps: int  # LAST_PKMAP: kmap entries of one page each
     nr_kmap_types: int  # atomic kmap slots of each CPU
     kmap_atomic_base: int
+    smp_cache_bytes: int  # SMP_CACHE_BYTES
 
 
 @dataclass(frozen=True)
@@ -96,6 +97,7 @@ MEMORY_2_4_5_I386: Final = MemoryProfile(
     nr_pkmaps=1024,
     nr_kmap_types=6,
     kmap_atomic_base=0xFFE00000,
+    smp_cache_bytes=32,
 )
 
 PROFILES: Final = MappingProxyType(

@@ -16,6 +16,7 @@ from smpmm import constants
 
 _version: str | None = None
 _config: Any = None
+_boot_phase = False
 _bound: dict[str, Any] = {}
 
 
@@ -99,6 +100,13 @@ def config_value(name: str, default: Any = None) -> Any:
     return getattr(_config, name, default)
 
 
+def set_boot_phase(on: bool) -> None:
+    """Say whether the machine boots yet: what needs an allocator or a task is refused."""
+    global _boot_phase
+    _boot_phase = on
+    _bound.clear()
+
+
 def leave_machine() -> None:
     """Undo `enter_machine`: for tests that have both sides in one process."""
     global _version, _config
@@ -142,6 +150,10 @@ def _bind(name: str, place: Any) -> Any:
         return MissingCall(name, why)
     if place.module in kernel_names.NOT_YET:
         return MissingCall(name, f"smpmm does not have {name} yet")
+    if _boot_phase and not kernel_names.at_boot(name, place):
+        return MissingCall(
+            name, f"{name}(): too early, the machine boots: there is bootmem only"
+        )
     if place.module:
         found = getattr(importlib.import_module(place.module), place.attribute)
         return found() if place.is_value else found

@@ -12,10 +12,12 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from cpus.errors import ConfigError
+from smpmm.mm import setup_arch
+from smpmm.mm.bootmem import BootmemFull
+from smpmm.mm.setup_arch import EBDA_START
 from smpmm.profile import MemoryProfile, profile_for
 
 # The legacy areas of a PC, physical, end exclusive.
-EBDA_START: Final = 0x9FC00  # extended BIOS data: the last KiB below 640 KiB
 VIDEO_RAM: Final = (0xA0000, 0xC0000)
 VIDEO_ROM: Final = (0xC0000, 0xC8000)
 SYSTEM_ROM: Final = (0xF0000, 0x100000)
@@ -89,24 +91,36 @@ def memory_map(profile: MemoryProfile, zones: Mapping[str, int]) -> MemoryMap:
     spans = zone_spans(profile, zones)
     nr_pages = spans[-1].end_pfn
     max_low_pfn = spans[1].end_pfn
-    kernel_end = profile.kernel_start + profile.kernel_code_bytes + profile.kernel_data_bytes
-    mem_map_bytes = nr_pages * profile.sizeof_struct_page
-    mem_map_start = place_mem_map(profile, kernel_end, mem_map_bytes, max_low_pfn)
-    areas = [
-        (0, 1 << profile.page_shift),
-        (EBDA_START, profile.kernel_start),
-        (profile.kernel_start, kernel_end),
-        (mem_map_start, mem_map_start + mem_map_bytes),
-    ]
+    setup = set_up(profile, spans)
+    mem_map = setup.use("mem_map")
     return MemoryMap(
         nr_pages=nr_pages,
         max_low_pfn=max_low_pfn,
         zones=spans,
-        mem_map_start=mem_map_start,
-        mem_map_bytes=mem_map_bytes,
-        reserved=whole_frames(profile, areas),
+        mem_map_start=mem_map.start,
+        mem_map_bytes=mem_map.size,
+        reserved=setup.free_all(),
         resources=resources(profile, nr_pages),
     )
+
+
+def set_up(profile: MemoryProfile, spans: tuple[ZoneSpan, ...]) -> setup_arch.Setup:
+    """Take what the kernel itself needs from bootmem; ConfigError when that has no room."""
+    kernel_end = profile.kernel_start + profile.kernel_code_bytes + profile.kernel_data_bytes
+    lowmem_bytes = spans[1].end_pfn << profile.page_shift
+    if lowmem_bytes <= kernel_end + lowmem_bytes // (8 << profile.page_shift):
+        raise ConfigError(
+            f"low memory has {lowmem_bytes} bytes: the kernel, which ends at {kernel_end:#x}, "
+            "and the bitmap of bootmem do not fit"
+        )
+    mem_map_bytes = spans[-1].end_pfn * profile.sizeof_struct_page
+    try:
+        return setup_arch.Setup(profile, spans, kernel_end)
+    except BootmemFull as error:
+        raise ConfigError(
+            f"low memory has {lowmem_bytes} bytes: mem_map ({mem_map_bytes} bytes) and the "
+            f"kernel's other tables do not fit: {error}"
+        ) from None
 
 
 def zone_spans(profile: MemoryProfile, zones: Mapping[str, int]) -> tuple[ZoneSpan, ...]:
@@ -141,37 +155,6 @@ def zone_spans(profile: MemoryProfile, zones: Mapping[str, int]) -> tuple[ZoneSp
     return tuple(spans)
 
 
-def place_mem_map(
-    profile: MemoryProfile, kernel_end: int, mem_map_bytes: int, max_low_pfn: int
-) -> int:
-    """Return where bootmem puts mem_map: above the DMA limit, else behind the kernel image."""
-    page_size = 1 << profile.page_shift
-    lowmem_bytes = max_low_pfn << profile.page_shift
-    behind_kernel = (kernel_end + page_size - 1) // page_size * page_size
-    for start in (profile.max_dma_bytes, behind_kernel):
-        if start + mem_map_bytes <= lowmem_bytes:
-            return start
-    raise ConfigError(
-        f"low memory has {lowmem_bytes} bytes: mem_map ({mem_map_bytes} bytes) does not fit "
-        f"behind the kernel, which ends at {kernel_end:#x}"
-    )
-
-
-def whole_frames(
-    profile: MemoryProfile, areas: list[tuple[int, int]]
-) -> tuple[tuple[int, int], ...]:
-    """Round byte areas outwards to page frames and join those that touch."""
-    joined: list[tuple[int, int]] = []
-    for start, end in sorted(areas):
-        first = start >> profile.page_shift
-        last = -(-end >> profile.page_shift)
-        if joined and first <= joined[-1][1]:
-            joined[-1] = (joined[-1][0], max(joined[-1][1], last))
-        else:
-            joined.append((first, last))
-    return tuple(joined)
-
-
 def resources(profile: MemoryProfile, nr_pages: int) -> tuple[Resource, ...]:
     """Return the standard resources in address order, as 2.4 on i386 names them."""
     code_end = profile.kernel_start + profile.kernel_code_bytes
@@ -185,3 +168,13 @@ def resources(profile: MemoryProfile, nr_pages: int) -> tuple[Resource, ...]:
         Resource(profile.kernel_start, code_end, "Kernel code", 1),
         Resource(code_end, code_end + profile.kernel_data_bytes, "Kernel data", 1),
     )
+
+
+def e820(memory: MemoryMap) -> list[tuple[int, int, str]]:
+    """Return the BIOS's map of physical memory: start, end (exclusive), what it is."""
+    names = {"System RAM": "usable", "reserved": "reserved", "System ROM": "reserved"}
+    return [
+        (resource.start, resource.end, names[resource.name])
+        for resource in memory.resources
+        if resource.name in names
+    ]

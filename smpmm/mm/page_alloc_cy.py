@@ -63,8 +63,8 @@ from cython.cimports.smpmm.mm.zone_cy import (
 import cpus.segment_cy as segment_module
 import smpmm.mm.page_cy as page_module
 import smpmm.mm.zone_cy as zone_module
-from cpus import bug
-from smpmm.mm import memmap, window_cy
+from cpus import bug, event_cy
+from smpmm.mm import memmap, setup_arch, window_cy
 
 # Called outside of the kernel call when memory is short: (stage RECLAIM_*, gfp, order).
 # Returns 1 when it made progress, 0 when there is nothing to be had.
@@ -124,8 +124,11 @@ def set_gfp(profile: object) -> None:
 
 def init(config: object) -> None:
     """Format mem_map and the zones of a fresh segment; the monitor, acting as CPU 0."""
-    zone_module.init(memmap.memory_profile(config), memmap.memory_map_of(config))
+    global layout
+    layout = setup_arch.hand_over(layout)
+    zone_module.init(memmap.memory_profile(config), layout)
     build_zonelists()
+    event_cy.log(setup_arch.memory_line(memmap.memory_profile(config), layout), 6)
 
 
 def build_zonelists() -> None:

@@ -18,6 +18,7 @@ from smpmm.proc import entries
 # Name → "module:function" that returns its text.
 FILES: Final = MappingProxyType(
     {
+        "bigphysarea": "smpmm.mm.bigphysarea:proc_read",
         "buddyinfo": "smpmm.proc.memory:buddyinfo",
         "cmdline": "smpmm.proc.texts:cmdline_text",
         "devices": "smpmm.chrdev:devices_text",

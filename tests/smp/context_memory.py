@@ -167,7 +167,16 @@ BOOT = (
     after_boot("alloc_bootmem_low", lambda env: alloc_bootmem_low(64)),
     after_boot("alloc_bootmem_pages", lambda env: alloc_bootmem_pages(PAGE_SIZE)),
     after_boot("alloc_bootmem_low_pages", lambda env: alloc_bootmem_low_pages(PAGE_SIZE)),
+    after_boot("__alloc_bootmem", lambda env: __alloc_bootmem(64, 32, 0)),
+    after_boot("reserve_bootmem", lambda env: reserve_bootmem(0, PAGE_SIZE)),
     after_boot("free_bootmem", lambda env: free_bootmem(virt_to_phys(env.block), PAGE_SIZE)),
+)
+
+BIGPHYSAREA = (
+    sleeps("bigphysarea_alloc_pages", lambda env: bigphysarea_alloc_pages(1, 0, GFP_KERNEL)),
+    sleeps("bigphysarea_free_pages", lambda env: bigphysarea_free_pages(env.block)),
+    sleeps("bigphysarea_alloc", lambda env: bigphysarea_alloc(64)),
+    sleeps("bigphysarea_free", lambda env: bigphysarea_free(env.block, 64)),
 )
 
 ACCESS = (

@@ -37,7 +37,7 @@ from collections.abc import Iterable, Iterator
 
 from tests.smp.context_drivers import DEFERRED, DEVICES, INTERRUPTS, SWITCHES, TASKS
 from tests.smp.context_locks import SLEEPING_LOCKS, SPINLOCKS, WAITING
-from tests.smp.context_memory import ACCESS, BOOT, KMALLOC, PAGES, SLAB, VMALLOC
+from tests.smp.context_memory import ACCESS, BIGPHYSAREA, BOOT, KMALLOC, PAGES, SLAB, VMALLOC
 from tests.smp.context_row import CONTEXTS, NOT_YET, Row, Version
 from tests.smp.context_words import ATOMICS, LISTS
 
@@ -62,6 +62,7 @@ ROWS: tuple[Row, ...] = (
     *SLAB,
     *PAGES,
     *VMALLOC,
+    *BIGPHYSAREA,
     *BOOT,
     *ACCESS,
     *SPINLOCKS,

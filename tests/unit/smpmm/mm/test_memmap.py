@@ -19,15 +19,18 @@ def test_default_machine_has_three_zones_and_mem_map_above_the_dma_zone() -> Non
     ]
     assert memory.max_low_pfn == 0x3000
     assert memory.mem_map_start == 16 * MIB
-    assert memory.mem_map_bytes == 0x4000 * 68
-    # page 0; EBDA, BIOS and kernel image in one run; mem_map
-    assert memory.reserved == ((0, 1), (0x9F, 0x285), (0x1000, 0x1110))
+    assert memory.mem_map_bytes == 0x4001 * 68
+    # BIOS, trampoline, two page tables; EBDA, BIOS and kernel image in one run; the frame that
+    # is reserved behind bootmem's bitmap; mem_map and the bitmaps of the zones
+    assert memory.reserved == ((0, 5), (0x9F, 0x285), (0x286, 0x287), (0x1000, 0x1111))
 
 
-def test_mem_map_of_a_small_machine_lies_behind_the_kernel() -> None:
+def test_mem_map_of_a_small_machine_is_as_low_as_it_fits() -> None:
     memory = memmap.memory_map(PROFILE, {"DMA": 4 * MIB})
-    assert memory.mem_map_start == 0x285000
-    assert memory.reserved[1:] == ((0x9F, 0x285 + -(-1024 * 68 // 4096)),)
+    assert memory.mem_map_start == 0x5000
+    assert memory.reserved == ((0, 0x17), (0x9F, 0x285), (0x286, 0x287))
+    memory = memmap.memory_map(PROFILE, {"DMA": 4 * MIB, "HighMem": 60 * MIB})
+    assert memory.mem_map_start == 0x287000, "640 KiB do not hold it"
 
 
 def test_default_zones_put_what_cannot_be_direct_mapped_into_highmem() -> None:
@@ -52,7 +55,8 @@ def test_default_zones_put_what_cannot_be_direct_mapped_into_highmem() -> None:
         ({"Normal": 16 * MIB}, "no DMA"),
         ({"DMA": 17 * MIB}, "17825792"),
         ({"DMA": 16 * MIB, "Normal": 1024 * MIB}, "direct-mapped"),
-        ({"DMA": 2 * MIB, "HighMem": 1024 * MIB}, "mem_map"),
+        ({"DMA": 4 * MIB, "HighMem": 1024 * MIB}, "mem_map"),
+        ({"DMA": 2 * MIB, "HighMem": MIB}, "the kernel, which ends at 0x284f40"),
     ],
 )
 def test_impossible_layout_is_one_clear_error(zones: dict, says: str) -> None:

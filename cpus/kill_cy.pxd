@@ -49,6 +49,8 @@ cdef enum:
     KILL_SITE_CLAIMED = 41     # a call site entered, its names not yet written
     KILL_TIMER_MOVED = 42      # a pending timer has its new time, its caller does not know
     KILL_FILE_PASSED = 43      # an open file has its new owner, who does not know
+    KILL_SLAB_TUNE = 44        # a CPU has its new array, the old one not yet freed
+    KILL_CACHE_DESTROYED = 45  # its address is gone, the descriptor not yet freed
 
 cdef u64 *kill_armed       # point that kills the next process to pass it, 0 = none
 cdef u64 *kill_hits        # [NR_KILL_POINTS] deaths at each point

@@ -33,6 +33,7 @@ NAMES = {
     "read_leaving": KILL_READ_LEAVING, "write_taken": KILL_WRITE_TAKEN,
     "lock_handed": KILL_LOCK_HANDED, "log_reserved": KILL_LOG_RESERVED,
     "site_claimed": KILL_SITE_CLAIMED, "slab_claimed": KILL_SLAB_CLAIMED,
+    "slab_tune": KILL_SLAB_TUNE, "cache_destroyed": KILL_CACHE_DESTROYED,
 }  # fmt: skip
 
 

@@ -184,7 +184,7 @@ OPTIONS: Final[dict[str, Callable[[str, Any], Any]]] = {
 
 
 # Known, and without effect in this version: a machine that is given one says so in its log.
-NOT_BUILT_IN: Final = ("slab_debug", "slab_statistics")
+NOT_BUILT_IN: Final = ("slab_debug",)
 
 
 def parse_cmdline(text: str) -> dict[str, Any]:

@@ -77,8 +77,7 @@ def attach(config: object = None) -> None:
     global faults
     fault_log_cy.attach(config)
     faults = cython.cast(cython.pointer[fault_state], segment_cy.region_at(b"faults"))
-    slab_cy.view.failslab_on = cython.address(faults.on)
-    slab_cy.should_failslab = should_failslab
+    slab_cy.set_failslab_hook(cython.address(faults.on), should_failslab)
     page_alloc_cy.fail_page_alloc_on = cython.address(faults.on)
     page_alloc_cy.should_fail_alloc_page = should_fail_alloc_page
 

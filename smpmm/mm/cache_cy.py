@@ -10,6 +10,7 @@ Whoever is killed in between leaves a claim that recovery gives back.
 """
 
 import cython
+from cython.cimports.cpus import segment_cy
 from cython.cimports.cpus.atomic import (
     atomic32_cmpxchg,
     atomic32_store,
@@ -32,7 +33,7 @@ from cython.cimports.libc.string import memcpy, memset, strncpy
 from cython.cimports.smpmm.mm import slab_cy
 from cython.cimports.smpmm.mm.page_alloc_cy import gfp_dma, gfp_high, gfp_io, gfp_wait
 from cython.cimports.smpmm.mm.slab_cy import kmem_cache_alloc_inside, kmem_cache_free_inside
-from cython.cimports.smpmm.mm.slab_grow_cy import set_kernel_object
+from cython.cimports.smpmm.mm.slab_grow_cy import free_kernel_object, set_kernel_object
 from cython.cimports.smpmm.mm.slab_list_cy import (
     CACHE_FREE,
     CACHE_LIVE,
@@ -41,11 +42,12 @@ from cython.cimports.smpmm.mm.slab_list_cy import (
     NR_CACHES,
     RECIPROCAL_SHIFT,
     caches,
+    cpu_array,
     slab_global,
 )
 
 from cpus import callsite_cy, context_cy, event_cy, monitor
-from smpmm.mm import shrink_cy, slab_grow_cy, slab_report, slab_state_cy
+from smpmm.mm import shrink_cy, slab_build_cy, slab_grow_cy, slab_report, slab_state_cy
 from smpmm.mm import slab_cy as slab_module
 from smpmm.mm import slab_list_cy as lists_module
 from smpmm.mm.slab_profile import (
@@ -104,6 +106,7 @@ def attach(config: object) -> None:
     ram_bytes = config.ram_bytes
     lists_module.attach(config)
     slab_module.attach()
+    slab_build_cy.attach(profile)
     slab_grow_cy.attach(config)
     slab_state_cy.attach(config)
     shrink_cy.attach(config)
@@ -115,12 +118,13 @@ def init(config: object) -> None:
     lists_module.set_globals(
         profile, {name: callsite_cy.site_named("mm/slab.c", name) for name in SITES}
     )
-    _create("kmem_cache", geometry(profile, profile.sizeof_kmem_cache), SLAB_NO_REAP, 0, 0, 0)
+    how = geometry(profile, profile.sizeof_descriptor)
+    _publish(_make("kmem_cache", how, SLAB_NO_REAP, 0, 0, 0))
     slab_module.set_size_caches()
     for size in profile.general_sizes:
         for name, flags in ((f"size-{size}", 0), (f"size-{size}(DMA)", SLAB_CACHE_DMA)):
             flags |= SLAB_HWCACHE_ALIGN
-            _create(name, _geometry(size, 0, flags), flags, 0, 0, 0)
+            _publish(_make(name, _geometry(size, 0, flags), flags, 0, 0, 0))
     slab_global.arrays_on = 1
     shrink_cy.make_chain_sem()
     for index in range(1 + 2 * len(profile.general_sizes)):
@@ -161,19 +165,21 @@ def kmem_cache_create(
         event_cy.log(f"kmem_cache_create: couldn't create cache {name}.", KERN_ERR)
         return None
     functions = text_address(ctor) if ctor else 0, text_address(dtor) if dtor else 0
+    handle = _make(name, how, flags, *functions, site)
+    if handle == 0:
+        return None
     shrink_cy.chain_down()
     try:
-        if find_cache(name) >= 0:
-            slab_report.kernel_bug("kmem_cache_create", f"a cache {name} exists already")
-            return None
-        index = _create(name, how, flags, *functions, site)
+        exists = find_cache(name) >= 0
+        if not exists:
+            _publish(handle)
     finally:
         shrink_cy.chain_up()
-    if index < 0:
+    if exists:
+        _discard(handle)
+        slab_report.kernel_bug("kmem_cache_create", f"a cache {name} exists already")
         return None
-    if slab_global.arrays_on:
-        shrink_cy.enable_cpucache(index)
-    return KmemCache.handle_at(caches[cython.cast(cython.int, index)].address)
+    return KmemCache.handle_at(handle)
 
 
 def _create_allowed(name, size, offset, flags, ctor, dtor) -> bool:
@@ -201,9 +207,9 @@ def _create_allowed(name, size, offset, flags, ctor, dtor) -> bool:
     return why is None
 
 
-def _create(name: str, how, flags: int, ctor: int, dtor: int, site: int) -> int:
-    """Enter a cache in the table; returns its index, -1 without memory. cache_chain_sem is
-    held."""
+def _make(name: str, how, flags: int, ctor: int, dtor: int, site: int) -> int:
+    """Make a cache with its arrays that nobody knows yet; returns its handle, 0 without
+    memory. May sleep."""
     encoded: bytes = name.encode()
     lock_name: bytes = f"{name}->spinlock".encode()
     first: cython.bint = slab_global.nr_caches == 0
@@ -218,7 +224,7 @@ def _create(name: str, how, flags: int, ctor: int, dtor: int, site: int) -> int:
         if handle != 0:
             kmem_cache_free_inside(caches, handle, slab_global.site_cache)
         leave()
-        return -1
+        return 0
     if not first:
         set_kernel_object(handle, c.index)
     memset(c.name, 0, CACHE_NAMELEN)
@@ -228,20 +234,51 @@ def _create(name: str, how, flags: int, ctor: int, dtor: int, site: int) -> int:
     )
     leave()
     _fill(c.index, how, flags, ctor, dtor, site)
-    enter()
     if first:
-        handle = kmem_cache_alloc_inside(
-            c, gfp_wait | gfp_high | gfp_io, slab_global.site_cache
-        )
-        set_kernel_object(handle, 0)
+        handle = _first_handle()
+    enter()
     write_handle(handle, c)
+    leave()
+    if slab_global.arrays_on:
+        shrink_cy.enable_cpucache(c.index)
+    return handle
+
+
+def _first_handle() -> int:
+    """Return the descriptor of kmem_cache, the first object of its own."""
+    enter()
+    handle: u64 = kmem_cache_alloc_inside(
+        caches, gfp_wait | gfp_high | gfp_io, slab_global.site_cache
+    )
+    set_kernel_object(handle, 0)
+    leave()
+    return handle
+
+
+def _publish(handle: cython.ulonglong) -> None:
+    """Enter a cache that was made in the chain. cache_chain_sem is held."""
+    c: cython.pointer[kmem_cache] = made_at(handle)
+    enter()
     c.born = atomic64_fetch_add(cython.address(slab_global.born), 1)
     atomic32_store(cython.address(c.state), CACHE_LIVE)
     kill_point(KILL_CACHE_CREATE)
     atomic64_store(cython.address(c.address), handle)
     atomic32_store(cython.address(c.creator), 0)
     leave()
-    return c.index
+
+
+def _discard(handle: cython.ulonglong) -> None:
+    """Give back what was made of a cache that nobody may know. May sleep."""
+    c: cython.pointer[kmem_cache] = made_at(handle)
+    shrink_cy.tune_cpucache(c.index, 0, 0, True)
+    enter()
+    free_kernel_object(handle, c.index, slab_global.site_cache)
+    atomic32_store(cython.address(c.creator), 0)
+    leave()
+
+
+def made_at(handle):
+    return caches + cython.cast(cython.pointer[u32], ram + (handle - direct_start))[0]
 
 
 def _fill(index: int, how, flags: int, ctor: int, dtor: int, site: int) -> None:
@@ -271,8 +308,17 @@ def _fill(index: int, how, flags: int, ctor: int, dtor: int, site: int) -> None:
     c.grown = 0
     c.reaped = 0
     c.repaired = 0
+    c.num_active = 0
+    c.nr_allocs = 0
+    c.high_mark = 0
     c.limit = 0
     c.batchcount = 0
+    cpu: u64
+    for cpu in range(segment_cy.header.nr_cpus):
+        cpu_array(c, cpu).allochit = 0
+        cpu_array(c, cpu).allocmiss = 0
+        cpu_array(c, cpu).freehit = 0
+        cpu_array(c, cpu).freemiss = 0
 
 
 def claim_cache():

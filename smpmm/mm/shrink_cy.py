@@ -12,12 +12,18 @@ from cython.cimports.cpus import segment_cy
 from cython.cimports.cpus.atomic import (
     atomic32_cmpxchg,
     atomic32_store,
+    atomic64_fetch_add,
     atomic64_store,
     compiler_barrier,
 )
 from cython.cimports.cpus.gate_cy import gate_acquire, gate_release
 from cython.cimports.cpus.handle_cy import address_of
-from cython.cimports.cpus.kill_cy import KILL_CACHE_DESTROY, kill_point
+from cython.cimports.cpus.kill_cy import (
+    KILL_CACHE_DESTROY,
+    KILL_CACHE_DESTROYED,
+    KILL_SLAB_TUNE,
+    kill_point,
+)
 from cython.cimports.cpus.percpu_cy import (
     cpu_areas,
     enter,
@@ -38,6 +44,7 @@ from cython.cimports.smpmm.mm.slab_cy import (
 from cython.cimports.smpmm.mm.slab_grow_cy import (
     free_kernel_object,
     kmem_slab_destroy,
+    own_kernel_object,
     set_kernel_object,
 )
 from cython.cimports.smpmm.mm.slab_list_cy import (
@@ -47,6 +54,7 @@ from cython.cimports.smpmm.mm.slab_list_cy import (
     CACHE_LIVE,
     DFLGS_GROWN,
     SLAB_DYING,
+    array_cache,
     cache_at,
     cache_growing,
     caches,
@@ -125,10 +133,9 @@ def tune_cpucache(index: cython.int, limit: int, batchcount: int, fresh: bool = 
     """Set the size of a cache's per-CPU arrays: 0, -EINVAL or -ENOMEM. May sleep.
 
     A limit of 0 takes the arrays away. cache_chain_sem is held, or the cache is `fresh`:
-    nobody uses it yet.
+    nobody uses it yet, or any more.
     """
     c: cython.pointer[kmem_cache] = caches + index
-    cpu: cython.int
     nr_cpus: cython.int = segment_cy.header.nr_cpus
     address: u64
     if limit < 0 or batchcount < 0 or batchcount > limit or (limit and not batchcount):
@@ -146,18 +153,28 @@ def tune_cpucache(index: cython.int, limit: int, batchcount: int, fresh: bool = 
                 release_cpucache(index, each)
             return -ENOMEM
         addresses.append(address)
-    for cpu in range(nr_cpus):
-        if fresh:
-            set_limits(c, cpu, limit, batchcount)
-        else:
-            resize_on(index, cpu, limit, batchcount)
-        address = cpu_array(c, cpu).cpucache
-        cpu_array(c, cpu).cpucache = addresses[cpu] if limit else 0
-        if address != 0:
-            release_cpucache(index, address)
-    c.limit = limit
     c.batchcount = batchcount
+    exchange_arrays(index, limit, batchcount, addresses, fresh)
+    c.limit = limit
     return 0
+
+
+def exchange_arrays(
+    index: cython.int, limit: int, batchcount: int, addresses: list, fresh: bool
+) -> None:
+    """Give each CPU its new array and free the old one (do_ccupdate_local)."""
+    c: cython.pointer[kmem_cache] = caches + index
+    cpu: cython.int
+    old: u64
+    for cpu in range(cython.cast(cython.int, segment_cy.header.nr_cpus)):
+        address = addresses[cpu] if limit else 0
+        if fresh:
+            old = set_array(c, cpu, limit, batchcount, address)
+        else:
+            old = resize_on(index, cpu, limit, batchcount, address)
+        kill_point(KILL_SLAB_TUNE)
+        if old != 0 and old != cython.cast(u64, address):
+            release_cpucache(index, old)
 
 
 def alloc_cpucache(c, bytes):
@@ -176,29 +193,43 @@ def release_cpucache(index: cython.int, address: cython.ulonglong) -> None:
     leave()
 
 
-def resize_on(index: cython.int, cpu: cython.ulonglong, limit: int, batchcount: int) -> None:
-    """Empty a CPU's array into the slabs, as that CPU, and give it a new size."""
+def resize_on(
+    index: cython.int, cpu: cython.ulonglong, limit: int, batchcount: int, cpucache: int
+) -> int:
+    """Empty a CPU's array into the slabs, as that CPU, and give it a new size and RAM.
+
+    Returns the RAM that it had, this process's to free.
+    """
     c: cython.pointer[kmem_cache] = caches + index
     new_limit: u32 = limit
     new_batchcount: u32 = batchcount
+    new_cpucache: u64 = cpucache
+    old: u64
     own: cython.bint = this_cpu == cython.address(cpu_areas[cpu])
     if not own and gate_acquire(cpu) != 0:
         # Not online: nobody is that CPU, and what a dead one had was taken from its truth.
-        set_limits(c, cpu, new_limit, new_batchcount)
-        return
+        return set_array(c, cpu, new_limit, new_batchcount, new_cpucache)
     enter()
     flags: u64 = raw_spin_lock_irqsave(cython.address(c.lock), slab_global.site_cpucache)
     flush_array(c, cpu_array(c, cpu), 0, cpu)
-    set_limits(c, cpu, new_limit, new_batchcount)
+    old = set_array(c, cpu, new_limit, new_batchcount, new_cpucache)
     raw_spin_unlock_irqrestore(cython.address(c.lock), flags)
     leave()
     if not own:
         gate_release()
+    return old
 
 
-def set_limits(c, cpu, limit, batchcount):
-    cpu_array(c, cpu).limit = limit
-    cpu_array(c, cpu).batchcount = batchcount
+def set_array(c, cpu, limit, batchcount, cpucache):
+    ac: cython.pointer[array_cache] = cpu_array(c, cpu)
+    old: u64 = ac.cpucache
+    if old != 0 and old != cpucache:
+        own_kernel_object(old)
+    ac.limit = limit
+    ac.batchcount = batchcount
+    compiler_barrier()
+    ac.cpucache = cpucache
+    return old
 
 
 def drain_cpu_caches(index: cython.int) -> None:
@@ -211,7 +242,7 @@ def drain_cpu_caches(index: cython.int) -> None:
 def drain_on(index: cython.int, cpu: cython.ulonglong) -> None:
     """Empty a CPU's array of one cache into the slabs, as that CPU."""
     ac: cython.pointer[array_cache] = cpu_array(caches + index, cpu)
-    resize_on(index, cpu, ac.limit, ac.batchcount)
+    resize_on(index, cpu, ac.limit, ac.batchcount, ac.cpucache)
 
 
 def kmem_cache_shrink(cachep: object) -> int:
@@ -309,6 +340,7 @@ def find_best() -> tuple:
     best_pages: u64 = 0
     nr_free: u64
     pages: u64
+    perfect: cython.bint
     scan: cython.int = slab_global.reap_scan
     while scan != 0:
         scan -= 1
@@ -323,24 +355,28 @@ def find_best() -> tuple:
             pages = (pages * 4 + 1) // 5
         if c.gfporder != 0:
             pages = (pages * 4 + 1) // 5
+        perfect = False
         if pages > best_pages:
             best = c
             best_slabs = nr_free
             best_pages = pages
+            perfect = nr_free >= slab_global.reap_perfect
         c = next_in_chain(c)
-        if nr_free >= slab_global.reap_perfect or c == start:
+        if perfect or c == start:
             break
     atomic64_store(cython.address(slab_global.clock), c.born)
     return best.index, best_slabs
 
 
 def clock_cache():
-    """Return the cache at which reap goes on, the first of the chain when that one is gone."""
+    """Return the cache at which reap goes on; where that one is gone, the one behind it."""
+    best: cython.pointer[kmem_cache] = caches
     i: u64
-    for i in range(slab_global.nr_caches):
-        if caches[i].state == CACHE_LIVE and caches[i].born == slab_global.clock:
-            return caches + i
-    return caches
+    for i in range(1, slab_global.nr_caches):
+        if caches[i].state == CACHE_LIVE and caches[i].born <= slab_global.clock:
+            if best.index == 0 or caches[i].born > best.born:
+                best = caches + i
+    return best
 
 
 def next_in_chain(c):
@@ -425,8 +461,9 @@ def kmem_cache_destroy(cachep: object) -> int:
     if claimed:
         atomic32_store(cython.address(c.state), CACHE_DYING)
     chain_up()
-    if not claimed:
-        checked_cache(0, "kmem_cache_destroy")
+    if not claimed:  # by somebody else, who destroys it too
+        slab_report.kernel_bug("kmem_cache_destroy", "somebody destroys the cache already")
+        return 1
     if _shrink(c.index):
         _keep_cache(c.index)
         return 1
@@ -435,10 +472,11 @@ def kmem_cache_destroy(cachep: object) -> int:
 
 
 def _keep_cache(index: cython.int) -> None:
-    """Put a cache whose objects are not all free back into the chain."""
+    """Put a cache whose objects are not all free back into the chain, as its newest."""
     c: cython.pointer[kmem_cache] = caches + index
     event_cy.log(f"kmem_cache_destroy: Can't free all objects {c.address:08x}", KERN_ERR)
     chain_down()
+    c.born = atomic64_fetch_add(cython.address(slab_global.born), 1)
     atomic32_store(cython.address(c.state), CACHE_LIVE)
     atomic32_store(cython.address(c.creator), 0)
     chain_up()
@@ -448,10 +486,12 @@ def _free_cache(index: cython.int) -> None:
     """Give back the arrays, the handle and the table entry of a cache without slabs."""
     c: cython.pointer[kmem_cache] = caches + index
     handle: u64 = c.address
-    tune_cpucache(index, 0, 0)
+    tune_cpucache(index, 0, 0, True)
     enter()
+    own_kernel_object(handle)
     kill_point(KILL_CACHE_DESTROY)
     atomic64_store(cython.address(c.address), 0)
+    kill_point(KILL_CACHE_DESTROYED)
     free_kernel_object(handle, index, slab_global.site_cache)
     leave()
     atomic32_store(cython.address(c.state), CACHE_FREE)

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 from cpus import percpu_cy, segment_cy
 from cpus.errors import CorruptionError
+from smpmm.mm import slab_recover_cy
 from smpmm.mm import slab_state_cy as state
 
 FREE, CACHED, ALLOC, KERNEL, FREEING = 1, 2, 3, 4, 5
@@ -41,6 +42,11 @@ def broken_invariants() -> Iterator[str]:
         for slab in slabs:
             yield from _check_slab(info, slab, cached)
     yield from _check_arrays(live, cached)
+    for address in slab_recover_cy.unused_kernel_objects():
+        yield (
+            "What the allocator has for itself is a management, a handle or an array: "
+            f"{state.object_info(address)['cache']}, {address:#010x} is none."
+        )
 
 
 def _check_pages(live: list[int]) -> Iterator[str]:
@@ -90,6 +96,11 @@ def _check_list(info: dict, slabs: list[dict]) -> Iterator[str]:
         )
     if info["nr_slabs"] != len(slabs):
         yield f"nr_slabs is the list's length: {name}, {info['nr_slabs']}, not {len(slabs)}."
+    if info["num_active"] != (active := sum(s["inuse"] for s in slabs)):
+        yield (
+            "num_active is the sum of what the slabs have in use: "
+            f"{name}, {info['num_active']}, not {active}."
+        )
     ranks = [0 if s["inuse"] == num else 2 if s["inuse"] == 0 else 1 for s in slabs]
     if ranks != sorted(ranks):
         yield f"Full slabs stand before partial ones, these before free ones: {name}, {ranks}."

@@ -42,20 +42,35 @@ cdef enum:
     FREE_WRONG_CACHE = 4
     FREE_KERNELS = 5             # the slab allocator's own
 
-# Fault injection (failslab): non-zero fails the request. NULL = off. Any context.
+# Fault injection (failslab): non-zero fails the request. Any context.
 ctypedef int (*failslab_hook)(kmem_cache *c, u64 gfp, u32 site) noexcept
 cdef failslab_hook should_failslab
+# Have the hook asked whenever `on` points to anything but 0. The monitor, before it forks.
+cdef void set_failslab_hook(u64 *on, failslab_hook hook) noexcept
+
+# What an allocation and a free are in the kernel that was built: plain, counting or verifying
+# (slab_build_cy). Inside a call. A build that is not plain closes `fast`, and every call comes
+# to these by the slow paths.
+ctypedef u64 (*alloc_policy)(kmem_cache *c, u64 gfp, u32 site) except? 0
+# An object whose truth, word `truth`, said `was`: FREE_*
+ctypedef int (*free_policy)(slab *s, u64 phys, u64 truth, u64 was, u32 site) noexcept
+cdef alloc_policy build_alloc
+cdef free_policy build_free
+cdef void set_build(alloc_policy alloc, free_policy free) noexcept
 # kmem_cache_grow, which stands on this module
 ctypedef int (*grow_function)(kmem_cache *c, u64 gfp, u32 site) except -1
 cdef grow_function grow_hook
 
 cdef u64 kmem_cache_alloc_inside(kmem_cache *c, u64 gfp, u32 site) except? 0
+cdef u64 plain_alloc(kmem_cache *c, u64 gfp, u32 site) except? 0
+cdef int plain_free(slab *s, u64 phys, u64 truth, u64 was, u32 site) noexcept
 cdef kmem_cache *general_cache(u64 size, bint dma) noexcept    # NULL: too large
 cdef kmem_cache *checked_cache(u64 address, str what) except NULL
 
 cdef void free_slowpath(slab *s, u32 truth, u32 site) noexcept
 cdef int why_refused(slab *s, u64 offset, u64 nr) noexcept
 cdef u64 kmalloc_slowpath(u64 size, u64 gfp, u32 site) except? 0
+cdef u64 asked_alloc(kmem_cache *c, u64 gfp, u32 site) except? 0
 # Give the objects of a CPU's array, from entry `from_` on, back to their slabs; lock held.
 cdef void flush_array(kmem_cache *c, array_cache *ac, u32 from_, u64 cpu) noexcept
 cdef u64 alloc_slowpath(kmem_cache *c, u64 gfp, u32 site) except? 0
@@ -77,8 +92,12 @@ cdef struct slab_view:
     u64 wait_bit
 
 cdef slab_view view
-cdef void find_arrays() noexcept
+# The same for the paths that are inlined into calls. Closed, it knows no address and has every
+# allocation ask: no test of its own says that a build counts or verifies.
+cdef slab_view fast
+cdef void find_arrays(slab_view *v) noexcept
 cdef u64 never_fail
+cdef u64 always_ask
 
 # The slab of a kernel address, NULL when its page is no slab's.
 cdef inline slab *slab_of(slab_view *v, u64 address) noexcept:
@@ -104,7 +123,7 @@ cdef inline u64 freeing_here() noexcept:
 # The array of this CPU for a cache. Inside a call.
 cdef inline array_cache *my_array(slab_view *v, cpu_area *cpu, u64 index) noexcept:
     if unlikely(v.cpu != cpu):
-        find_arrays()
+        find_arrays(v)
     return v.arrays + index
 
 # Pop an object of cache `index` off this CPU's array and make it the caller's: its address,
@@ -152,7 +171,7 @@ cdef inline int free_object(slab *s, u64 phys, u64 truth, u64 was, u32 site) noe
 # kmalloc as a kernel call of its own, enter and leave included. 0 when there is no memory, or
 # the size is above the largest general cache.
 cdef inline u64 kmalloc_call(u64 size, u64 gfp, u32 site) except? 0:
-    cdef slab_view *v = &view
+    cdef slab_view *v = &fast
     cdef cpu_area *cpu = this_cpu
     cdef process_slot *me = this_process
     cdef u64 index
@@ -175,7 +194,7 @@ cdef int kmem_cache_free_inside(kmem_cache *c, u64 address, u32 site) noexcept
 # The same as a kernel call of its own: what claims the object publishes the call too, one
 # exchange for both. On an exception, from the preemption point, the object is as it was.
 cdef inline int kmem_cache_free_call(kmem_cache *c, u64 address, u32 site) except -1:
-    cdef slab_view *v = &view
+    cdef slab_view *v = &fast
     cdef cpu_area *cpu = this_cpu
     cdef process_slot *me = this_process
     cdef slab *s = slab_of(v, address)

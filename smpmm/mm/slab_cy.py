@@ -47,6 +47,7 @@ from cython.cimports.cpus.percpu_cy import (
 )
 from cython.cimports.cpus.spinlock_cy import raw_spin_lock_irqsave, raw_spin_unlock_irqrestore
 from cython.cimports.cpus.whole import whole
+from cython.cimports.libc.string import memcpy
 from cython.cimports.smpmm.mm import page_cy, slab_list_cy
 from cython.cimports.smpmm.mm.page_alloc_cy import gfp_dma, gfp_wait
 from cython.cimports.smpmm.mm.slab_list_cy import (
@@ -106,11 +107,13 @@ def kmem_cache_alloc(cachep: object, flags: object) -> int:
         enter_sleeping(b"kmem_cache_alloc")
     else:
         enter()
-    address: u64 = 0
-    if likely(view.failslab_on[0] == 0) or should_failslab(c, c_flags, site) == 0:
-        address = kmem_cache_alloc_inside(c, c_flags, site)
+    address: u64
+    if likely(fast.failslab_on[0] == 0):
+        address = plain_alloc(c, c_flags, site)
         if unlikely(trace_allocations):
             trace_event(EVENT_KMALLOC, address, c.objsize, c_flags, site)
+    else:
+        address = asked_alloc(c, c_flags, site)
     leave()
     return address
 
@@ -162,11 +165,31 @@ def attach() -> None:
     view.failslab_on = cython.address(never_fail)
     view.dma_bit = gfp_dma
     view.wait_bit = gfp_wait
+    set_build(plain_alloc, plain_free)
 
 
-def find_arrays():
-    view.cpu = this_cpu
-    view.arrays = cpu_array(slab_list_cy.caches, this_cpu.number)
+def set_build(alloc, free):
+    global build_alloc, build_free, always_ask
+    build_alloc = alloc
+    build_free = free
+    memcpy(cython.address(fast), cython.address(view), cython.sizeof(slab_view))
+    if alloc != plain_alloc:
+        always_ask = 1
+        fast.failslab_on = cython.address(always_ask)
+        fast.low_end = fast.low_start
+
+
+def set_failslab_hook(on, hook):
+    global should_failslab
+    should_failslab = hook
+    view.failslab_on = on
+    if build_alloc == plain_alloc:
+        fast.failslab_on = on
+
+
+def find_arrays(v):
+    v.cpu = this_cpu
+    v.arrays = cpu_array(slab_list_cy.caches, this_cpu.number)
 
 
 def set_size_caches() -> None:
@@ -195,13 +218,27 @@ def kmalloc_slowpath(size, gfp, site):
         return 0
     if view.failslab_on[0] != 0 and should_failslab(c, gfp, site) != 0:
         return 0
-    address: u64 = kmem_cache_alloc_inside(c, gfp, site)
+    address: u64 = build_alloc(c, gfp, site)
     if trace_allocations:
         trace_event(EVENT_KMALLOC, address, size, gfp, site)
     return address
 
 
+def asked_alloc(c, gfp, site):
+    """Do what kmem_cache_alloc does between enter and leave, all of it."""
+    if view.failslab_on[0] != 0 and should_failslab(c, gfp, site) != 0:
+        return 0
+    address: u64 = build_alloc(c, gfp, site)
+    if trace_allocations:
+        trace_event(EVENT_KMALLOC, address, c.objsize, gfp, site)
+    return address
+
+
 def kmem_cache_alloc_inside(c, gfp, site):
+    return build_alloc(c, gfp, site)
+
+
+def plain_alloc(c, gfp, site):
     address: u64 = pop_object(cython.address(view), this_cpu, c.index, site)
     if likely(address != 0):
         return address
@@ -224,6 +261,10 @@ def kmem_cache_free_inside(c, address, site):
         return FREE_WRONG_CACHE
     if unlikely(trace_allocations):
         trace_event(EVENT_KFREE, address, s.objsize, 0, site)
+    return build_free(s, phys, truth, was, site)
+
+
+def plain_free(s, phys, truth, was, site):
     return free_object(s, phys, truth, was, site)
 
 
@@ -261,6 +302,7 @@ def free_slowpath(s, truth, site):
     if ac.limit == 0:
         give_object(c, truth)
     else:
+        ac.freemiss += 1
         from_ = ac.avail - ac.batchcount if ac.avail > ac.batchcount else 0
         flush_array(c, ac, from_, this_cpu.number)
         ac.entry[ac.avail] = truth
@@ -309,6 +351,8 @@ def refill(c, site):
         c.repaired += 1
     if ac.avail == 0 and ac.limit == 0:
         return take_one(c, site)
+    if ac.avail == 0:
+        ac.allocmiss += 1
     while ac.avail == 0 or n < ac.batchcount:
         if n == 0 or c.firstnotfull == cython.NULL:
             break

@@ -29,4 +29,6 @@ cdef void release_slab(kmem_cache *c, slab *s) noexcept
 # An object of the slab allocator itself; its truth says for what (a pfn, a cache index).
 cdef u64 *truth_of(u64 address) noexcept
 cdef void set_kernel_object(u64 address, u64 what) noexcept
+# Make one this process's, which is about to free it: its death frees what nothing refers to.
+cdef void own_kernel_object(u64 address) noexcept
 cdef void free_kernel_object(u64 address, u64 what, u32 site) noexcept

@@ -48,7 +48,6 @@ from cython.cimports.smpmm.mm.page_cy import (
     pfn_to_page,
 )
 from cython.cimports.smpmm.mm.slab_cy import (
-    free_object,
     kmem_cache_alloc_inside,
     slab_of,
     view,
@@ -57,6 +56,7 @@ from cython.cimports.smpmm.mm.slab_list_cy import (
     BUFCTL_END,
     CFLGS_OFF_SLAB,
     DFLGS_GROWN,
+    OBJECT_CPU_SHIFT,
     OBJECT_FREE,
     OBJECT_KERNEL,
     OBJECT_KIND,
@@ -197,6 +197,11 @@ def set_kernel_object(address, what):
     t[0] = (t[0] & (0xFFFFFFFF ^ OBJECT_KIND)) | OBJECT_KERNEL | what << OBJECT_PID_SHIFT
 
 
+def own_kernel_object(address):
+    t: cython.pointer[u64] = truth_of(address)
+    t[0] = (t[0] & ~cython.cast(u64, 0xFF << OBJECT_CPU_SHIFT)) | this_slot << OBJECT_CPU_SHIFT
+
+
 def free_kernel_object(address, what, site):
     s: cython.pointer[slab] = slab_of(cython.address(view), address)
     if s == cython.NULL:
@@ -205,7 +210,7 @@ def free_kernel_object(address, what, site):
     nr: u64 = (address - direct_start - s.s_mem) // c.objsize
     t: u64 = truths[s.truth + nr]
     if t & OBJECT_KIND == OBJECT_KERNEL and t >> OBJECT_PID_SHIFT == what:
-        free_object(s, address - direct_start, s.truth + nr, t, site)
+        slab_cy.build_free(s, address - direct_start, s.truth + nr, t, site)
 
 
 def init_slab(c, p, offset, management):

@@ -71,9 +71,13 @@ cdef public struct array_cache:          # what one CPU keeps of one cache
     u32 avail
     u32 limit                    # 0: no array
     u32 batchcount
-    u32 hits                     # not read by the allocator
+    u32 pad
     u64 cpucache                 # kernel address of the RAM that it costs, 0 = none
-    u64 pad[5]
+    u64 allochit                 # counted only where the kernel was built to (slab_build_cy)
+    u64 allocmiss                # found empty; always counted, as freemiss
+    u64 freehit
+    u64 freemiss
+    u64 spare
     u32 entry[256]               # indexes of truth words, last in first out
 
 cdef public struct kmem_cache:           # one for each index; the handle names the index
@@ -108,6 +112,9 @@ cdef public struct kmem_cache:           # one for each index; the handle names 
     u64 grown                    # slabs ever made
     u64 reaped                   # slabs that kmem_cache_reap took
     u64 repaired                 # free lists that were not what the truth says
+    u64 num_active               # objects that are not free in their slabs
+    u64 nr_allocs                # objects ever taken from slabs
+    u64 high_mark                # the most that num_active was
     u32 limit                    # of each CPU's array
     u32 batchcount
     char name[20]

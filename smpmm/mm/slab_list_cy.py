@@ -8,7 +8,7 @@ when it is followed, and a damaged list is rebuilt.
 
 Invariants, which `smpmm.mm.slab_check` walks:
 - an object is on its slab's free list exactly when its truth says that it is free;
-- a slab's inuse is the number of its objects that are not free;
+- a slab's inuse is the number of its objects that are not free, num_active the sum of these;
 - full slabs stand before partial ones, partial ones before free ones.
 
 Truth first: the truth word changes before list and counts, so that recovery, which believes
@@ -128,7 +128,9 @@ def take_object(c, holder):
     # The link lies in RAM, where anybody may have written.
     if unlikely(nr >= c.num or truths[s.truth + nr] & OBJECT_KIND != OBJECT_FREE):
         c.repaired += 1
+        c.num_active -= s.inuse
         rebuild_slab(c, s)
+        c.num_active += s.inuse
         if s.free == BUFCTL_END:
             rebuild_cache(c)
             return BUFCTL_END
@@ -141,6 +143,10 @@ def take_object(c, holder):
     compiler_barrier()
     s.free = slab_bufctl(s)[nr]
     s.inuse += 1
+    c.nr_allocs += 1
+    c.num_active += 1
+    if c.num_active > c.high_mark:
+        c.high_mark = c.num_active
     if s.inuse == c.num:
         c.firstnotfull = s.next
     return s.truth + nr
@@ -154,6 +160,7 @@ def give_object(c, truth):
     slab_bufctl(s)[nr] = s.free
     s.free = nr
     s.inuse -= 1
+    c.num_active -= 1
     if s.inuse == c.num - 1:
         give_to_full_slab(c, s)
     elif s.inuse == 0:
@@ -207,6 +214,7 @@ def rebuild_cache(c):
     c.last = cython.NULL
     c.firstnotfull = cython.NULL
     c.nr_slabs = 0
+    c.num_active = 0
     pfn: u64
     which: cython.int
     s: cython.pointer[slab]
@@ -220,6 +228,7 @@ def rebuild_cache(c):
             if which == 0:
                 s.state = SLAB_LISTED
                 rebuild_slab(c, s)
+                c.num_active += s.inuse
             if (0 if s.inuse == c.num else 2 if s.inuse == 0 else 1) == which:
                 list_append_slab(c, s)
 

@@ -6,7 +6,7 @@ tables of real /proc/slabinfo files can be computed without a machine.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Final
 
@@ -24,7 +24,8 @@ class SlabProfile:
     page_bytes: int = 4096
     sizeof_slab: int = 24  # slab_t
     sizeof_bufctl: int = 4
-    sizeof_kmem_cache: int = 244  # kmem_cache_t of an SMP build
+    sizeof_kmem_cache: int = 232  # kmem_cache_t of an SMP build: one list, 32 CPUs
+    sizeof_statistics: int = 40  # what STATS adds to it
     sizeof_cpucache: int = 8  # cpucache_t without its entries
     max_order: int = 5  # MAX_OBJ_ORDER, MAX_GFP_ORDER
     name_length: int = 20  # CACHE_NAMELEN, the final NUL included
@@ -36,6 +37,12 @@ class SlabProfile:
     array_limits: tuple[tuple[int, int], ...] = ((4096, 0), (1024, 60), (256, 124), (0, 252))
     reap_scan: int = 10  # caches looked at by one kmem_cache_reap
     reap_perfect: int = 10  # free slabs that end its search
+    statistics: bool = False  # built with STATS
+
+    @property
+    def sizeof_descriptor(self) -> int:
+        """The bytes of kmem_cache_t in this build."""
+        return self.sizeof_kmem_cache + (self.sizeof_statistics if self.statistics else 0)
 
     def break_order(self, ram_bytes: int) -> int:
         """Return the order above which a slab is not made larger to waste less."""
@@ -145,7 +152,12 @@ PROFILES: Final = MappingProxyType({("2.4.5", "i386"): SLAB_2_4_5_I386})
 
 
 def slab_profile(config: object) -> SlabProfile:
-    """Return the slab figures of a machine's version, those of 2.4.5 when it does not say."""
+    """Return the slab figures of a machine's version, those of 2.4.5 when it does not say, in
+    the build that its options ask for."""
     profile = getattr(config, "profile", None)
     key = getattr(profile, "version", "2.4.5"), getattr(profile, "arch", "i386")
-    return PROFILES.get(key, SLAB_2_4_5_I386)
+    options = getattr(config, "options", {})
+    return replace(
+        PROFILES.get(key, SLAB_2_4_5_I386),
+        statistics=bool(options.get("slab_statistics")),
+    )

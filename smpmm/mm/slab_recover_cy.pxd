@@ -13,4 +13,5 @@ cdef bint is_orphan(u64 truth, u64 slot) noexcept
 cdef bint is_used(u64 address, u64 truth) noexcept
 cdef bint is_cpucache(u64 address, u64 index) noexcept
 cdef void recover_caches() noexcept
+cdef void forget_arrays(kmem_cache *c) noexcept
 cdef void free_orphans(u64 pfn, u64 slot) noexcept

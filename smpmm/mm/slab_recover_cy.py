@@ -27,6 +27,7 @@ from cython.cimports.cpus.percpu_cy import (
 )
 from cython.cimports.cpus.segment_cy import direct_start
 from cython.cimports.cpus.spinlock_cy import raw_spin_lock_irqsave, raw_spin_unlock_irqrestore
+from cython.cimports.smpmm.mm import slab_cy
 from cython.cimports.smpmm.mm.page_cy import (
     PAGE_ALLOC,
     PAGE_SLAB,
@@ -38,7 +39,6 @@ from cython.cimports.smpmm.mm.page_cy import (
     truth_kind,
     truth_order,
 )
-from cython.cimports.smpmm.mm.slab_cy import free_object
 from cython.cimports.smpmm.mm.slab_grow_cy import release_slab
 from cython.cimports.smpmm.mm.slab_list_cy import (
     CACHE_FREE,
@@ -158,7 +158,16 @@ def recover_caches():
                     cython.address(caches[i].state),
                     CACHE_LIVE if caches[i].address != 0 else CACHE_FREE,
                 )
+            if caches[i].address == 0:
+                forget_arrays(caches + i)
             atomic32_store(cython.address(caches[i].creator), 0)
+
+
+def forget_arrays(c):
+    """Let the RAM of a cache's arrays be freed as what nothing refers to."""
+    cpu: u64
+    for cpu in range(segment_cy.header.nr_cpus):
+        cpu_array(c, cpu).cpucache = 0
 
 
 def free_pages_of(slot: cython.ulonglong) -> None:
@@ -209,7 +218,9 @@ def free_orphans(pfn, slot):
             continue
         address = direct_start + s.s_mem + cython.cast(u64, nr) * s.objsize
         if t & OBJECT_KIND == OBJECT_ALLOC or not is_used(address, t):
-            free_object(s, address - direct_start, s.truth + nr, t, slab_global.site_cache)
+            slab_cy.build_free(
+                s, address - direct_start, s.truth + nr, t, slab_global.site_cache
+            )
 
 
 def is_orphan(truth, slot):
@@ -236,6 +247,29 @@ def is_used(address, truth):
     if site == slab_global.site_cache:
         return what < NR_CACHES and caches[what].address == address
     return is_cpucache(address, what)
+
+
+def unused_kernel_objects() -> list:
+    """Return the addresses of objects of the allocator's own that nothing refers to.
+
+    The machine is at rest: one that was just made is not referred to yet. O(pages + objects).
+    """
+    found = []
+    pfn: u64
+    nr: u64
+    s: cython.pointer[slab]
+    address: u64
+    for pfn in range(nr_pages):
+        s = slabs + pfn
+        if truth_kind(mem_map[pfn].truth) != PAGE_SLAB or mem_map[pfn].slab == 0:
+            continue
+        for nr in range(caches[s.cache].num):
+            address = direct_start + s.s_mem + nr * s.objsize
+            if truths[s.truth + nr] & OBJECT_KIND == OBJECT_KERNEL and not is_used(
+                address, truths[s.truth + nr]
+            ):
+                found.append(address)
+    return found
 
 
 def is_cpucache(address, index):

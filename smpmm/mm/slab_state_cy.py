@@ -4,6 +4,7 @@ Readers take a cache's lock where they walk its list, and no other.
 """
 
 import cython
+from cython.cimports.cpus import segment_cy
 from cython.cimports.cpus.percpu_cy import enter, leave
 from cython.cimports.cpus.segment_cy import direct_end, direct_start, ram
 from cython.cimports.cpus.spinlock_cy import (
@@ -136,6 +137,9 @@ def cache_info(index: cython.int) -> dict:
         "grown": c.grown,
         "reaped": c.reaped,
         "repaired": c.repaired,
+        "num_active": c.num_active,
+        "nr_allocs": c.nr_allocs,
+        "high_mark": c.high_mark,
         "ctor": c.ctor,
         "dtor": c.dtor,
         "colour_next": c.colour_next,
@@ -253,8 +257,23 @@ def array_info(index: cython.int, cpu: cython.ulonglong) -> dict:
         "limit": ac.limit,
         "batchcount": ac.batchcount,
         "cpucache": ac.cpucache,
+        "hits": (ac.allochit, ac.allocmiss, ac.freehit, ac.freemiss),
         "entries": [ac.entry[n] for n in range(min(ac.avail, 256))],
     }
+
+
+def array_hits(index: cython.int) -> tuple:
+    """Return (allochit, allocmiss, freehit, freemiss) of a cache, of all CPUs together."""
+    cpu: u64
+    ac: cython.pointer[array_cache]
+    hits: u64[4] = [0, 0, 0, 0]
+    for cpu in range(segment_cy.header.nr_cpus):
+        ac = cpu_array(caches + index, cpu)
+        hits[0] += ac.allochit
+        hits[1] += ac.allocmiss
+        hits[2] += ac.freehit
+        hits[3] += ac.freemiss
+    return hits[0], hits[1], hits[2], hits[3]
 
 
 def nr_growing(index: cython.int) -> int:
@@ -359,9 +378,11 @@ def offset(name: str) -> int:
         "slab.cache": cython.cast(u64, cython.address(s.cache)),
         "slab.next": cython.cast(u64, cython.address(s.next)),
         "slab.management": cython.cast(u64, cython.address(s.management)),
+        "kmem_cache.num_active": cython.cast(u64, cython.address(c.num_active)),
         "kmem_cache.nr_slabs": cython.cast(u64, cython.address(c.nr_slabs)),
         "kmem_cache.firstnotfull": cython.cast(u64, cython.address(c.firstnotfull)),
         "kmem_cache.first": cython.cast(u64, cython.address(c.first)),
         "array_cache.avail": cython.cast(u64, cython.address(ac.avail)),
+        "array_cache.cpucache": cython.cast(u64, cython.address(ac.cpucache)),
         "array_cache.limit": cython.cast(u64, cython.address(ac.limit)),
     }[name]

@@ -8,7 +8,7 @@ read   takes the records of `short`'s interrupt handler
 pairs  allocates and frees in a compiled loop: nearly always in a call
 locks  fights over an rwlock, maps high pages, writes to the log
 blocks writes and reads blocks of the disk through the buffer cache
-make_caches creates, uses, destroys and shrinks caches
+make_caches creates, uses, destroys, shrinks and tunes caches
 """
 
 import random
@@ -298,8 +298,9 @@ def blocks(address: int, first: int, seed: int) -> dict[str, Any]:
 
 
 def make_caches(address: int) -> dict[str, Any]:
-    """Create, use and destroy caches; shrink the others."""
+    """Create, use and destroy caches; shrink the others, and resize their arrays."""
     control = Control.at(address)
+    dice = random.Random(smp_processor_id())
     counts: Counter[str] = Counter()
     name = f"own-{smp_processor_id()}"
     while not control.stop:
@@ -310,6 +311,13 @@ def make_caches(address: int) -> dict[str, Any]:
                 kmem_cache_free(cache, each)
         kmem_cache_destroy(cache)
         kmem_cache_shrink(control.caches[0])
+        try:
+            limit = dice.choice((0, 5, 120))
+            with smpmm.open("/proc/slabinfo", "w") as slabinfo:
+                slabinfo.write(f"kill-{CACHE_SIZES[0]} {limit} {(limit + 1) // 2}")
+        except OSError as error:
+            if error.errno != ENOMEM:
+                raise
         counts["caches"] += 1
     return {"counts": dict(counts), "errors": []}
 

@@ -21,6 +21,7 @@ from smpmm.mm import (
     slab_grow_cy,
     slab_recover_cy,
     slab_state_cy,
+    slabinfo,
     zone_cy,
 )
 from tests.support import in_child
@@ -28,7 +29,8 @@ from tests.unit.smpmm.mm.slab_support import GFP_ATOMIC, GFP_KERNEL, slab_machin
 
 KIND_CPU = 1
 POINTS = ("slab_refill", "slab_flush", "slab_grow", "slab_grown", "slab_destroy",
-          "cache_create", "cache_destroy", "page_split", "page_allocated")  # fmt: skip
+          "cache_create", "cache_destroy", "cache_destroyed", "slab_tune", "page_split",
+          "page_allocated")  # fmt: skip
 
 
 def be_cpu1() -> None:
@@ -41,10 +43,13 @@ def work(rounds: int, seed: int = 0) -> None:
     dice = random.Random(seed)
     held: list[int] = []
     for _ in range(rounds):
-        made = cache_cy.kmem_cache_create(f"c{dice.random():.12f}", 600, 0, 0, None, None)
+        name = f"c{dice.random():.12f}"
+        made = cache_cy.kmem_cache_create(name, 600, 0, 0, None, None)
         for size in (32, 600, 2048, 8192):
             held += [slab_cy.kmalloc(size, GFP_ATOMIC) for _ in range(dice.randrange(300))]
         objects = [slab_cy.kmem_cache_alloc(made, GFP_KERNEL) for _ in range(140)]
+        limit = dice.randrange(2, 250)
+        assert slabinfo.slabinfo_write(f"{name} {limit} {limit // 2}") > 0
         dice.shuffle(held)
         for address in objects:
             slab_cy.kmem_cache_free(made, address)

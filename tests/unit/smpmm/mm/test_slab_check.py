@@ -67,6 +67,13 @@ def test_a_wrong_length_is_named(index) -> None:
     broken("nr_slabs is the list's length")
 
 
+def test_a_wrong_count_of_active_objects_is_named_and_recounted(index) -> None:
+    poke64(field("cache", "num_active", index), 3)
+    broken("num_active is the sum of what the slabs have in use")
+    slab_recover_cy.rebuild()
+    slab_check.check_slabs()
+
+
 def test_a_wrong_firstnotfull_is_named(index) -> None:
     poke64(field("cache", "firstnotfull", index), 0)
     broken("firstnotfull is the first slab that is not full")
@@ -141,6 +148,11 @@ def test_a_handle_that_names_another_cache_is_named(index) -> None:
     address = slab_state_cy.cache_info(index)["address"]
     poke32(segment_cy.native_address(address, 4), index + 1)
     broken("A cache's handle names the cache")
+
+
+def test_an_array_that_is_no_cpus_is_named(index) -> None:
+    poke64(field("array", "cpucache", index), 0)
+    broken("What the allocator has for itself is a management, a handle or an array")
 
 
 def test_full_slabs_behind_others_are_named(index) -> None:

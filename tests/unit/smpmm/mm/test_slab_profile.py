@@ -29,9 +29,11 @@ def test_general_caches_have_the_geometry_of_the_kernel(size: int) -> None:
         assert (g.objsize, g.gfporder, g.num, g.off_slab, g.colour) == expected
 
 
-def test_a_descriptor_slab_holds_sixteen() -> None:
-    g = geometry(L1_32, L1_32.sizeof_kmem_cache)
-    assert (g.objsize, g.gfporder, g.num, g.off_slab, g.colour) == (244, 0, 16, False, 3)
+def test_a_descriptor_slab_holds_seventeen_and_fourteen_with_statistics() -> None:
+    g = geometry(L1_32, L1_32.sizeof_descriptor)
+    assert (g.objsize, g.gfporder, g.num, g.off_slab, g.colour) == (232, 0, 17, False, 1)
+    g = geometry(L1_32, replace(L1_32, statistics=True).sizeof_descriptor)
+    assert (g.objsize, g.gfporder, g.num, g.off_slab, g.colour) == (272, 0, 14, False, 6)
 
 
 def test_a_small_object_shares_a_cache_line() -> None:

@@ -148,5 +148,10 @@ def keep_segment(fd: cython.int) -> None:
     segment_fd = fd
 
 
+def segment_descriptor() -> int:
+    """Return the segment's descriptor in this process of the machine."""
+    return segment_fd
+
+
 def segment_reserve(offset, length):
     return host_reserve(segment_fd, offset, length)

@@ -18,6 +18,7 @@ _HOME: Final = {
     "Task": "cpus.client",
     "register_by_value": "cpus.ship",
     "open": "smpmm.files",
+    "BusError": "smpmm.mapping",
     **dict.fromkeys(_ERRORS, "cpus.errors"),
 }
 __all__ = sorted(set(_HOME) - {"open"})  # `from smpmm import *` leaves the built-in open alone

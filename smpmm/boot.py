@@ -244,7 +244,7 @@ def start(control: socket.socket, user_pid: int) -> monitor.Monitor:
         machine.end(failure_text(error))
         machine.power_off()
         raise
-    switchboard.greet(layout, config, boot_values=boot_phase.values)
+    switchboard.greet(layout, config, boot_values=boot_phase.values, segment_fd=fd)
     return machine
 
 

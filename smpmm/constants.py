@@ -94,6 +94,20 @@ KMAP_I386: Final = MappingProxyType(
     }
 )
 
+# linux/mm.h: flags of a mapping, and what a nopage operation returns where there is no page.
+VM_2_4: Final = MappingProxyType(
+    {
+        "VM_READ": 0x1,
+        "VM_WRITE": 0x2,
+        "VM_EXEC": 0x4,
+        "VM_SHARED": 0x8,
+        "VM_IO": 0x4000,
+        "VM_RESERVED": 0x80000,
+        "NOPAGE_SIGBUS": 0,
+        "NOPAGE_OOM": 0xFFFFFFFF,
+    }
+)
+
 LOG_LEVELS: Final = MappingProxyType(
     {
         "KERN_EMERG": "<0>",
@@ -144,6 +158,7 @@ VERSIONS: Final = MappingProxyType(
                 **FILE_I386,
                 **TASK,
                 **KMAP_I386,
+                **VM_2_4,
                 **LOG_LEVELS,
                 **PAGE_I386,
             }

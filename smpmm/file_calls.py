@@ -17,8 +17,8 @@ from typing import Any, NoReturn
 
 from greenlet import getcurrent
 
-from cpus import channel
-from smpmm import chrdev, file_table_cy, files_cy, registry_cy
+from cpus import channel, host_cy
+from smpmm import chrdev, file_table_cy, files_cy, registry_cy, symbols
 from smpmm.fops import operations_at
 from smpmm.kdev import MAJOR
 from smpmm.mm import user_cy
@@ -28,6 +28,7 @@ from smpmm.syscall import system_call
 ERESTARTSYS = 512
 ERESTARTNOHAND = 514
 READALL_BYTES = 1 << 16
+MAPPING = 1 << 40  # in f_flags of a record: it is a mapping's
 
 # The tasks of this process that have ever opened a file, by their greenlets.
 _openers: weakref.WeakSet[Any] = weakref.WeakSet()
@@ -57,7 +58,7 @@ def sys_open(path: str, flags: int, owner: int) -> tuple[int, int]:
         fail(errno.ENFILE if number == -1 else errno.ENODEV, path)
     try:
         file = files_cy.File(number)
-        result = _operate(file, "open", file.f_inode, file)
+        result = operate(file, "open", file.f_inode, file)
     except BaseException:
         file_table_cy.release_file(number)
         raise
@@ -76,7 +77,7 @@ def file_of(handle: tuple[int, int]) -> files_cy.File:
     return file
 
 
-def _operate(file: files_cy.File, name: str, *arguments: Any, missing: int = 0) -> int:
+def operate(file: files_cy.File, name: str, *arguments: Any, missing: int = 0) -> int:
     """Call one of a file's operations as kernel code."""
     function = getattr(operations_at(file.f_op), name)
     if function is None:
@@ -90,13 +91,21 @@ def _operate(file: files_cy.File, name: str, *arguments: Any, missing: int = 0) 
 
 @system_call("close")
 def sys_close(handle: tuple[int, int], owner: int) -> None:
-    """Close the file of `owner`: its release operation, then its record. May sleep."""
+    """Close the file of `owner`: its release operation, then its record. May sleep.
+
+    A mapping ends in the same way.
+    """
     file = file_of(handle)
     # Of two who close it one does; if this task's CPU dies, the file is closed as the task's.
     if not file_table_cy.pass_file(file.number, owner, current_owner()):
         fail(errno.EBADF)
     try:
-        _operate(file, "release", file.f_inode, file)
+        if file.f_flags & MAPPING:
+            from smpmm import mmap_calls
+
+            mmap_calls.unmap(file)
+        else:
+            operate(file, "release", file.f_inode, file)
     finally:
         file_table_cy.release_file(file.number)
 
@@ -175,7 +184,7 @@ def sys_llseek(handle: tuple[int, int], offset: int, whence: int) -> int:
     """Move the position; returns it. Without an llseek of the driver's the kernel's own."""
     file = file_of(handle)
     if operations_at(file.f_op).llseek is not None:
-        position = _operate(file, "llseek", file, offset, whence)
+        position = operate(file, "llseek", file, offset, whence)
     elif whence in (0, 1):
         position = offset + (file.f_pos if whence else 0)
         if position >= 0:
@@ -196,7 +205,7 @@ def sys_ioctl(handle: tuple[int, int], command: int, arg: Any) -> tuple[int, byt
     command &= 0xFFFFFFFF
     missing = -errno.ENOTTY
     if isinstance(arg, int):
-        result = _operate(
+        result = operate(
             file, "ioctl", file.f_inode, file, command, arg & 0xFFFFFFFF, missing=missing
         )
         buffer = None
@@ -204,7 +213,7 @@ def sys_ioctl(handle: tuple[int, int], command: int, arg: Any) -> tuple[int, byt
         buffer = bytearray(arg)
         address = user_cy.user_map(buffer, True)
         try:
-            result = _operate(
+            result = operate(
                 file, "ioctl", file.f_inode, file, command, address, missing=missing
             )
         finally:
@@ -218,7 +227,8 @@ def task_exit() -> None:
     """Close what the task that ends left open: called in its greenlet."""
     if getcurrent() in _openers:
         me = current_owner()
-        for number, generation, owner in file_table_cy.open_files_info():
+        files = file_table_cy.open_files_info()
+        for number, generation, owner in sorted(files, key=is_file):
             if owner == me:
                 sys_close((number, generation), me)
 
@@ -246,7 +256,8 @@ def close_files(is_gone: Callable[[int], bool], whose: str) -> None:
     """Close the files whose owner has gone; a close that fails is logged. May sleep."""
     from cpus import event_cy
 
-    for number, generation, owner in file_table_cy.open_files_info():
+    files = file_table_cy.open_files_info()
+    for number, generation, owner in sorted(files, key=is_file):  # mappings first
         if is_gone(owner):
             try:
                 sys_close((number, generation), owner)
@@ -254,11 +265,20 @@ def close_files(is_gone: Callable[[int], bool], whose: str) -> None:
                 event_cy.log(f"smpmm: close of a file of {whose}: {error!r}", 3)
 
 
+def is_file(info: tuple[int, int, int]) -> bool:
+    """Whether a record is no mapping's: files are closed after those."""
+    return not file_table_cy.file_flags(info[0]) & MAPPING
+
+
 class SystemCalls:
     """The system calls of a task, made where it runs."""
 
     @staticmethod
     def call(name: str, *arguments: Any) -> Any:
+        if name in ("sys_mmap", "sys_fault"):
+            from smpmm import mmap_calls
+
+            return getattr(mmap_calls, name)(*arguments)
         return globals()[name](*arguments)
 
     @staticmethod
@@ -269,6 +289,11 @@ class SystemCalls:
     @staticmethod
     def forget(owner: int) -> None:
         """Close what `owner` may have open; a task does so when it ends."""
+
+    @staticmethod
+    def segment() -> tuple[int, int]:
+        """Return the segment's descriptor in this process, and the bytes of a page."""
+        return host_cy.segment_descriptor(), 1 << symbols.resolve("PAGE_SHIFT")
 
 
 def current_owner() -> int:

@@ -97,6 +97,11 @@ def file_generation(number: int) -> int:
     return f.generation
 
 
+def file_flags(number: int) -> int:
+    """Return f_flags of a file record, live or not."""
+    return open_files[cython.cast(cython.int, number)].f_flags
+
+
 def open_files_info() -> list:
     """Return (number, generation, owner) of every open file."""
     return [

@@ -7,7 +7,7 @@ transfers pass the buffer and are one system call each: the kernel side goes on 
 written, or the end is read. A position, flags and private_data belong to the open file in the
 segment.
 
-Left out: directories, select. `mmap` and `poll` are refused with ENODEV.
+Left out: directories, select. `poll` is refused with ENODEV.
 """
 
 from __future__ import annotations
@@ -15,11 +15,14 @@ from __future__ import annotations
 import errno
 import io
 import os
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from cpus.errors import CpuDied, MachineError
 from smpmm.file_calls import SystemCalls, fail, file_of, read_file, write_file
 from smpmm.proc.files import open_proc
+
+if TYPE_CHECKING:
+    from smpmm.mapping import Mapping
 
 BUFFER_BYTES = io.DEFAULT_BUFFER_SIZE
 O_ACCMODE = os.O_ACCMODE
@@ -35,6 +38,7 @@ class DeviceFile(io.RawIOBase):
         self.mode = {os.O_RDONLY: "rb", os.O_WRONLY: "wb"}.get(flags & O_ACCMODE, "rb+")
         self._calls = calls
         self._handle: tuple[int, int] | None = None
+        self._nr_mappings = 0
         self._owner = calls.owner()
         try:
             self._handle = calls.call("sys_open", path, flags, self._owner)
@@ -53,15 +57,17 @@ class DeviceFile(io.RawIOBase):
             try:
                 super().close()
             finally:
-                handle, self._handle = self._handle, None
-                if handle is not None:
-                    self._close(handle)
+                # A file that is mapped stays open, as in the kernel, until it is no more.
+                if self._handle is not None and not self._nr_mappings:
+                    handle, self._handle = self._handle, None
+                    self._end(handle, self._owner)
 
-    def _close(self, handle: tuple[int, int]) -> None:
+    def _end(self, handle: tuple[int, int], owner: int) -> None:
+        """Close a record in the machine: the file's own or that of a mapping."""
         try:
-            self._calls.call("sys_close", handle, self._owner)
+            self._calls.call("sys_close", handle, owner)
         except CpuDied:
-            self._calls.forget(self._owner)
+            self._calls.forget(owner)
         except MachineError:
             pass  # the machine has ended, and its files with it
 
@@ -143,14 +149,32 @@ class DeviceFile(io.RawIOBase):
                 view.cast("B")[:] = after
         return result
 
-    def mmap(self, length: int) -> NoReturn:
-        fail(errno.ENODEV, self.name)
+    def mmap(self, length: int, offset: int = 0) -> Mapping:
+        """Return the device's memory itself, shared and without a copy: see Mapping.
+
+        OSError ENODEV when the driver does not map, EACCES when the file is open for writing
+        only, EINVAL for an offset that is no page's.
+        """
+        from smpmm.mapping import Mapping
+
+        self._check()
+        mapping = Mapping(self, self._calls, length, offset)
+        self._nr_mappings += 1
+        return mapping
+
+    def _unmapped(self, mapping: Mapping, handle: tuple[int, int], owner: int) -> None:
+        """A mapping ends, and with the last one a file that was closed before."""
+        self._nr_mappings -= 1
+        self._end(handle, owner)
+        if self.closed and not self._nr_mappings and self._handle is not None:
+            handle, self._handle = self._handle, None
+            self._end(handle, self._owner)
 
     def poll(self) -> NoReturn:
         fail(errno.ENODEV, self.name)
 
     def _check(self) -> None:
-        if self._handle is None:
+        if self._handle is None or self.closed:
             raise ValueError("I/O operation on closed file")
 
 
@@ -164,8 +188,11 @@ class _Ioctl:
         self.flush()  # type: ignore[attr-defined]
         return self.raw.ioctl(command, arg)
 
-    def mmap(self, length: int) -> None:
-        self.raw.mmap(length)
+    def mmap(self, length: int, offset: int = 0) -> Mapping:
+        """Return the device's memory itself: see DeviceFile.mmap. What is buffered is written
+        first."""
+        self.flush()  # type: ignore[attr-defined]
+        return self.raw.mmap(length, offset)
 
     def poll(self) -> None:
         self.raw.poll()

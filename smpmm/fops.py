@@ -1,8 +1,8 @@
-"""file_operations: what a driver does when its files are used (linux/fs.h).
+"""file_operations and vm_operations_struct: what a driver does when its files are used.
 
-In a machine it is a struct in the static data of who makes it: one word per operation, the
-address of the function in the kernel's text. Outside it keeps its functions and does nothing,
-so that a file with a driver in it can be imported.
+Models linux/fs.h and linux/mm.h. In a machine such a table is a struct in the static data of
+who makes it: one word per operation, the address of the function in the kernel's text. Outside
+it keeps its functions and does nothing, so that a file with a driver in it can be imported.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from cpus.handle_cy import Handle
 from smpmm import symbols
 
-# Order of 2.4's struct; `owner` is the first word.
+# In the order of 2.4's structs.
 OPERATIONS = (
     "llseek",
     "read",
@@ -34,46 +34,70 @@ OPERATIONS = (
     "sendpage",
     "get_unmapped_area",
 )
-LAYOUT = struct.Struct(f"<{1 + len(OPERATIONS)}I")
+VM_OPERATIONS = ("open", "close", "nopage")
 
 
-class file_operations(Handle):
-    """The operations of a device: keywords name them, what is missing is missing."""
+class FunctionTable(Handle):
+    """A struct of pointers to functions; keywords name them, what is missing is missing."""
 
-    def __init__(self, owner: Any = None, **operations: Callable | None) -> None:
-        unknown = sorted(set(operations) - set(OPERATIONS))
+    names: tuple[str, ...] = ()
+
+    def _place(self, functions: dict[str, Any], *first: int) -> None:
+        """Write the words `first` and the functions' addresses to static data."""
+        unknown = sorted(set(functions) - set(self.names))
         if unknown:
             raise TypeError(
-                f"file_operations has no {', '.join(unknown)}; it has {', '.join(OPERATIONS)}"
+                f"{type(self).__name__} has no {', '.join(unknown)}; "
+                f"it has {', '.join(self.names)}"
             )
-        self.functions = operations
+        self.functions = functions
         if not symbols.inside_machine():
-            super().__init__(0)
+            Handle.__init__(self, 0)
             return
         from smpmm import static, text
         from smpmm.mm import access_cy
 
-        words = [text.register(operations.get(name)) for name in OPERATIONS]
-        super().__init__(static.static_alloc(LAYOUT.size))
-        access_cy.poke(self, LAYOUT.pack(int(owner or 0) & 0xFFFFFFFF, *words))
+        words = [*first, *(text.register(functions.get(name)) for name in self.names)]
+        Handle.__init__(self, static.static_alloc(4 * len(words)))
+        access_cy.poke(self, struct.pack(f"<{len(words)}I", *words))
+
+
+class file_operations(FunctionTable):
+    """The operations of a device; `owner` is the first word."""
+
+    names = OPERATIONS
+
+    def __init__(self, owner: Any = None, **operations: Callable | None) -> None:
+        self._place(operations, int(owner or 0) & 0xFFFFFFFF)
+
+
+class vm_operations_struct(FunctionTable):
+    """What a driver does with a mapping of its device: open(vma), close(vma), nopage(…)."""
+
+    names = VM_OPERATIONS
+
+    def __init__(self, **operations: Callable | None) -> None:
+        self._place(operations)
 
 
 class Operations:
-    """The functions of a file_operations, loaded into this process."""
+    """The functions of a table, loaded into this process."""
 
-    __slots__ = ("address", *OPERATIONS)
+    __slots__ = ("address", *OPERATIONS, "close", "nopage")
 
     if TYPE_CHECKING:
 
         def __getattr__(self, name: str) -> Callable[..., Any] | None: ...
 
-    def __init__(self, address: int) -> None:
+    def __init__(self, address: int, names: tuple[str, ...], skip: int) -> None:
         from smpmm import text
         from smpmm.mm import access_cy
 
         self.address = address
-        _owner, *words = LAYOUT.unpack(access_cy.peek(address, LAYOUT.size))
-        for name, word in zip(OPERATIONS, words, strict=True):
+        words = struct.unpack(
+            f"<{len(names)}I", access_cy.peek(address + skip, 4 * len(names))
+        )
+        for name, word in zip(names, words, strict=True):
             setattr(self, name, text.load(word) if word else None)
 
 
@@ -82,7 +106,16 @@ _version = 0
 
 
 def operations_at(address: int) -> Operations:
-    """Return the operations of the struct at `address`, loaded once per process."""
+    """Return the file operations of the struct at `address`, loaded once per process."""
+    return _load(address, OPERATIONS, 4)
+
+
+def vm_operations_at(address: int) -> Operations:
+    """Return the operations of a mapping, of the struct at `address`."""
+    return _load(address, VM_OPERATIONS, 0)
+
+
+def _load(address: int, names: tuple[str, ...], skip: int) -> Operations:
     global _version
     from smpmm import text_cy
 
@@ -91,5 +124,5 @@ def operations_at(address: int) -> Operations:
         _version = text_cy.version()
     found = _loaded.get(address)
     if found is None:
-        found = _loaded[address] = Operations(address)
+        found = _loaded[address] = Operations(address, names, skip)
     return found

@@ -26,7 +26,7 @@ from smpmm.drivers.ioctl import (
     _IOR, _IOW, _IOWR
 )
 from smpmm.fops import (
-    file_operations
+    file_operations, vm_operations_struct
 )
 from smpmm.kdev import (
     MAJOR, MINOR, MKDEV
@@ -87,47 +87,48 @@ __all__ = [
     "KERN_INFO", "KERN_NOTICE", "KERN_WARNING", "KM_BOUNCE_READ", "KM_BOUNCE_WRITE",
     "KM_SKB_DATA", "KM_SKB_DATA_SOFTIRQ", "KM_TYPE_NR", "KStruct", "L1_CACHE_BYTES", "MAJOR",
     "MAX_DMA_ADDRESS", "MINOR", "MKDEV", "MODULE_PARM", "MOD_DEC_USE_COUNT",
-    "MOD_INC_USE_COUNT", "O_ACCMODE", "O_APPEND", "O_CREAT", "O_EXCL", "O_NONBLOCK",
-    "O_RDONLY", "O_RDWR", "O_TRUNC", "O_WRONLY", "PAGE_ALIGN", "PAGE_MASK", "PAGE_OFFSET",
-    "PAGE_SHIFT", "PAGE_SIZE", "SA_INTERRUPT", "SA_SAMPLE_RANDOM", "SA_SHIRQ", "SEEK_CUR",
-    "SEEK_END", "SEEK_SET", "SLAB_ATOMIC", "SLAB_BUFFER", "SLAB_CACHE_DMA",
-    "SLAB_CTOR_ATOMIC", "SLAB_CTOR_CONSTRUCTOR", "SLAB_CTOR_VERIFY", "SLAB_DEBUG_FREE",
-    "SLAB_DEBUG_INITIAL", "SLAB_DMA", "SLAB_HWCACHE_ALIGN", "SLAB_KERNEL", "SLAB_NFS",
-    "SLAB_NO_GROW", "SLAB_NO_REAP", "SLAB_POISON", "SLAB_RED_ZONE", "SLAB_USER",
+    "MOD_INC_USE_COUNT", "NOPAGE_OOM", "NOPAGE_SIGBUS", "O_ACCMODE", "O_APPEND", "O_CREAT",
+    "O_EXCL", "O_NONBLOCK", "O_RDONLY", "O_RDWR", "O_TRUNC", "O_WRONLY", "PAGE_ALIGN",
+    "PAGE_MASK", "PAGE_OFFSET", "PAGE_SHIFT", "PAGE_SIZE", "SA_INTERRUPT", "SA_SAMPLE_RANDOM",
+    "SA_SHIRQ", "SEEK_CUR", "SEEK_END", "SEEK_SET", "SLAB_ATOMIC", "SLAB_BUFFER",
+    "SLAB_CACHE_DMA", "SLAB_CTOR_ATOMIC", "SLAB_CTOR_CONSTRUCTOR", "SLAB_CTOR_VERIFY",
+    "SLAB_DEBUG_FREE", "SLAB_DEBUG_INITIAL", "SLAB_DMA", "SLAB_HWCACHE_ALIGN", "SLAB_KERNEL",
+    "SLAB_NFS", "SLAB_NO_GROW", "SLAB_NO_REAP", "SLAB_POISON", "SLAB_RED_ZONE", "SLAB_USER",
     "TASK_INTERRUPTIBLE", "TASK_RUNNING", "TASK_SIZE", "TASK_UNINTERRUPTIBLE", "THIS_MODULE",
-    "VERIFY_READ", "VERIFY_WRITE", "VMALLOC_END", "VMALLOC_START", "_IO", "_IOC", "_IOC_DIR",
-    "_IOC_NONE", "_IOC_NR", "_IOC_READ", "_IOC_SIZE", "_IOC_TYPE", "_IOC_WRITE", "_IOR",
-    "_IOW", "_IOWR", "__GFP_DMA", "__GFP_HIGH", "__GFP_HIGHMEM", "__GFP_IO", "__GFP_WAIT",
-    "__alloc_bootmem", "__free_page", "__free_pages", "__get_dma_pages", "__get_free_page",
-    "__get_free_pages", "access_ok", "add_timer", "alloc_bootmem", "alloc_bootmem_low",
-    "alloc_bootmem_low_pages", "alloc_bootmem_pages", "alloc_page", "alloc_pages",
-    "atomic_add", "atomic_add_negative", "atomic_add_return", "atomic_dec",
-    "atomic_dec_and_test", "atomic_dec_return", "atomic_inc", "atomic_inc_and_test",
-    "atomic_inc_return", "atomic_read", "atomic_set", "atomic_sub", "atomic_sub_and_test",
-    "atomic_sub_return", "atomic_t", "barrier", "bigphysarea_alloc",
-    "bigphysarea_alloc_pages", "bigphysarea_free", "bigphysarea_free_pages", "capable",
-    "change_bit", "clear_bit", "clear_user", "cli", "complete", "completion",
-    "copy_from_user", "copy_to_user", "create_proc_read_entry", "current", "del_timer",
-    "del_timer_sync", "disable_irq", "disable_irq_nosync", "down", "down_interruptible",
-    "down_read", "down_trylock", "down_write", "enable_irq", "file_operations",
-    "flush_scheduled_tasks", "free_bootmem", "free_irq", "free_page", "free_pages",
-    "get_dma_pages", "get_free_page", "get_free_pages", "get_user", "get_zeroed_page",
-    "high_memory", "in_atomic", "in_interrupt", "in_irq", "in_softirq", "init_MUTEX",
-    "init_MUTEX_LOCKED", "init_completion", "init_rwsem", "init_timer", "init_waitqueue_head",
-    "interruptible_sleep_on", "interruptible_sleep_on_timeout", "ioremap", "iounmap",
-    "irqs_disabled", "jiffies", "kernel_thread", "kfree", "kmalloc", "kmap", "kmap_atomic",
-    "kmem_cache_alloc", "kmem_cache_create", "kmem_cache_destroy", "kmem_cache_free",
-    "kmem_cache_reap", "kmem_cache_shrink", "kmem_cache_size", "kunmap", "kunmap_atomic",
-    "list_add", "list_add_tail", "list_del", "list_del_init", "list_empty", "list_entry",
-    "list_for_each", "list_for_each_entry", "list_for_each_entry_safe", "list_for_each_safe",
-    "list_head", "list_splice", "local_bh_disable", "local_bh_enable", "local_irq_disable",
-    "local_irq_enable", "local_irq_restore", "local_irq_save", "mark_bh", "mb", "mdelay",
-    "memcmp", "memcpy", "memcpy_fromio", "memcpy_toio", "memmove", "memset", "memset_io",
-    "might_sleep", "mod_timer", "module_exit", "module_init", "nr_free_pages", "offsetof",
-    "page_address", "panic", "peek", "phys_to_virt", "poke", "preempt_disable",
-    "preempt_enable", "printk", "ptr", "put_user", "queue_task", "raise_irq", "read_lock",
-    "read_lock_bh", "read_lock_irq", "read_lock_irqsave", "read_unlock", "read_unlock_bh",
-    "read_unlock_irq", "read_unlock_irqrestore", "readb", "readl", "readw", "register_chrdev",
+    "VERIFY_READ", "VERIFY_WRITE", "VMALLOC_END", "VMALLOC_START", "VM_EXEC", "VM_IO",
+    "VM_READ", "VM_RESERVED", "VM_SHARED", "VM_WRITE", "_IO", "_IOC", "_IOC_DIR", "_IOC_NONE",
+    "_IOC_NR", "_IOC_READ", "_IOC_SIZE", "_IOC_TYPE", "_IOC_WRITE", "_IOR", "_IOW", "_IOWR",
+    "__GFP_DMA", "__GFP_HIGH", "__GFP_HIGHMEM", "__GFP_IO", "__GFP_WAIT", "__alloc_bootmem",
+    "__free_page", "__free_pages", "__get_dma_pages", "__get_free_page", "__get_free_pages",
+    "access_ok", "add_timer", "alloc_bootmem", "alloc_bootmem_low", "alloc_bootmem_low_pages",
+    "alloc_bootmem_pages", "alloc_page", "alloc_pages", "atomic_add", "atomic_add_negative",
+    "atomic_add_return", "atomic_dec", "atomic_dec_and_test", "atomic_dec_return",
+    "atomic_inc", "atomic_inc_and_test", "atomic_inc_return", "atomic_read", "atomic_set",
+    "atomic_sub", "atomic_sub_and_test", "atomic_sub_return", "atomic_t", "barrier",
+    "bigphysarea_alloc", "bigphysarea_alloc_pages", "bigphysarea_free",
+    "bigphysarea_free_pages", "capable", "change_bit", "clear_bit", "clear_user", "cli",
+    "complete", "completion", "copy_from_user", "copy_to_user", "create_proc_read_entry",
+    "current", "del_timer", "del_timer_sync", "disable_irq", "disable_irq_nosync", "down",
+    "down_interruptible", "down_read", "down_trylock", "down_write", "enable_irq",
+    "file_operations", "flush_scheduled_tasks", "free_bootmem", "free_irq", "free_page",
+    "free_pages", "get_dma_pages", "get_free_page", "get_free_pages", "get_page", "get_user",
+    "get_zeroed_page", "high_memory", "in_atomic", "in_interrupt", "in_irq", "in_softirq",
+    "init_MUTEX", "init_MUTEX_LOCKED", "init_completion", "init_rwsem", "init_timer",
+    "init_waitqueue_head", "interruptible_sleep_on", "interruptible_sleep_on_timeout",
+    "ioremap", "iounmap", "irqs_disabled", "jiffies", "kernel_thread", "kfree", "kmalloc",
+    "kmap", "kmap_atomic", "kmem_cache_alloc", "kmem_cache_create", "kmem_cache_destroy",
+    "kmem_cache_free", "kmem_cache_reap", "kmem_cache_shrink", "kmem_cache_size", "kunmap",
+    "kunmap_atomic", "list_add", "list_add_tail", "list_del", "list_del_init", "list_empty",
+    "list_entry", "list_for_each", "list_for_each_entry", "list_for_each_entry_safe",
+    "list_for_each_safe", "list_head", "list_splice", "local_bh_disable", "local_bh_enable",
+    "local_irq_disable", "local_irq_enable", "local_irq_restore", "local_irq_save", "mark_bh",
+    "mb", "mdelay", "memcmp", "memcpy", "memcpy_fromio", "memcpy_toio", "memmove", "memset",
+    "memset_io", "might_sleep", "mod_timer", "module_exit", "module_init", "nr_free_pages",
+    "offsetof", "page_address", "page_count", "panic", "peek", "phys_to_virt", "poke",
+    "preempt_disable", "preempt_enable", "printk", "ptr", "put_page", "put_user",
+    "queue_task", "raise_irq", "read_lock", "read_lock_bh", "read_lock_irq",
+    "read_lock_irqsave", "read_unlock", "read_unlock_bh", "read_unlock_irq",
+    "read_unlock_irqrestore", "readb", "readl", "readw", "register_chrdev",
     "remove_proc_entry", "request_irq", "reserve_bootmem", "restore_flags", "rmb",
     "rw_semaphore", "rwlock_init", "rwlock_t", "s16", "s32", "s64", "s8", "save_flags",
     "schedule", "schedule_task", "schedule_timeout", "sema_init", "semaphore", "set_bit",
@@ -141,8 +142,8 @@ __all__ = [
     "test_and_clear_bit", "test_and_set_bit", "test_bit", "timer_list", "timer_pending",
     "tq_immediate", "tq_struct", "tq_timer", "u16", "u32", "u64", "u8", "udelay",
     "unregister_chrdev", "up", "up_read", "up_write", "vfree", "virt_to_page", "virt_to_phys",
-    "vmalloc", "wait_event", "wait_event_interruptible", "wait_for_completion",
-    "wait_queue_head_t", "waitqueue_active", "wake_up", "wake_up_all",
+    "vm_operations_struct", "vmalloc", "wait_event", "wait_event_interruptible",
+    "wait_for_completion", "wait_queue_head_t", "waitqueue_active", "wake_up", "wake_up_all",
     "wake_up_interruptible", "wmb", "write_lock", "write_lock_bh", "write_lock_irq",
     "write_lock_irqsave", "write_trylock", "write_unlock", "write_unlock_bh",
     "write_unlock_irq", "write_unlock_irqrestore", "writeb", "writel", "writew"
@@ -316,6 +317,8 @@ KM_SKB_DATA_SOFTIRQ: Final = 3
 KM_TYPE_NR: Final = 4
 L1_CACHE_BYTES: Final = 32
 MAX_DMA_ADDRESS: Final = 3238002688
+NOPAGE_OOM: Final = 4294967295
+NOPAGE_SIGBUS: Final = 0
 O_ACCMODE: Final = 3
 O_APPEND: Final = 1024
 O_CREAT: Final = 64
@@ -361,6 +364,12 @@ VERIFY_READ: Final = 0
 VERIFY_WRITE: Final = 1
 VMALLOC_END: int
 VMALLOC_START: int
+VM_EXEC: Final = 4
+VM_IO: Final = 16384
+VM_READ: Final = 1
+VM_RESERVED: Final = 524288
+VM_SHARED: Final = 8
+VM_WRITE: Final = 2
 __GFP_DMA: Final = 8
 __GFP_HIGH: Final = 2
 __GFP_HIGHMEM: Final = 16
@@ -461,6 +470,8 @@ def get_free_page(gfp_mask: int) -> int:
     """Allocate one page filled with zeroes; its kernel address, 0 on failure."""
 def get_free_pages(gfp_mask: int, order: int) -> int:
     """Allocate 2**order contiguous pages; their kernel address, 0 on failure."""
+def get_page(page_: Address) -> int:
+    """Take one more reference to an allocated page. Any context."""
 def get_user(address: Address, type: type[Scalar] = ...) -> tuple:
     """Read a scalar of user memory: (0, value) or (-EFAULT, 0). May sleep."""
 def get_zeroed_page(gfp_mask: int) -> int:
@@ -588,6 +599,8 @@ def nr_free_pages() -> int:
     """Return how many pages are free. Any context."""
 def page_address(page_: Address) -> int:
     """Return the kernel address of a page's bytes, 0 for a high page that is not kmapped."""
+def page_count(page_: Address) -> int:
+    """Return the references to a page; 0 when it is free. Any context."""
 def peek(address: Address, n: int) -> bytes:
     """Return the `n` bytes at `address`. Any context."""
 def phys_to_virt(phys: Address) -> int:
@@ -598,6 +611,8 @@ def preempt_disable() -> None:
     """Keep the running task on this CPU; nests. Any context."""
 def preempt_enable() -> None:
     """Undo one `preempt_disable`. Any context."""
+def put_page(page_: Address) -> int:
+    """Drop a reference to a page; the last one frees it. Any context."""
 def put_user(value: Any, address: Address, type: type[Scalar] = ...) -> int:
     """Store a scalar to user memory: 0 or -EFAULT. May sleep."""
 def raise_irq(line: int, cpu: Any = ...) -> None:

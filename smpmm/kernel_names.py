@@ -37,7 +37,7 @@ CALLS: Final = MappingProxyType(
             __get_free_page __get_free_pages get_zeroed_page get_free_page=get_zeroed_page
             __get_dma_pages free_page free_pages alloc_page alloc_pages
             __free_page __free_pages page_address virt_to_page virt_to_phys phys_to_virt
-            high_memory nr_free_pages
+            high_memory nr_free_pages get_page put_page page_count
             """,
         "smpmm.mm.highmem_cy": "kmap kunmap kmap_atomic kunmap_atomic",
         "smpmm.mm.vmalloc_cy": """
@@ -140,7 +140,7 @@ EVERYWHERE: Final = MappingProxyType(
             list_head tasklet_struct timer_list tq_struct
             """,
         "smpmm.module": "THIS_MODULE module_init module_exit MODULE_PARM",
-        "smpmm.fops": "file_operations",
+        "smpmm.fops": "file_operations vm_operations_struct",
         "smpmm.kdev": "MAJOR MINOR MKDEV",
         "smpmm.drivers.ioctl": """
             _IO _IOR _IOW _IOWR _IOC _IOC_DIR _IOC_TYPE _IOC_NR _IOC_SIZE _IOC_NONE

@@ -64,6 +64,8 @@ class Machine(MachineCalls):
     when the host has no room or the boot fails.
     """
 
+    _ram: Any = None  # its RAM as a file, once something of it is mapped
+
     def __init__(self, *args: Any, **kwargs: Any):
         self.config: Config = make_config(*args, **kwargs)
         check_host(self.config)
@@ -128,6 +130,14 @@ class Machine(MachineCalls):
     def _new_opener(self) -> int:
         connection = self._connection_here()
         return next(connection.opens) * (channel.CLIENT_MASK + 1) | connection.booted["client"]
+
+    def _segment(self) -> tuple[int, int]:
+        """Return a descriptor of the machine's RAM, opened once, and the bytes of a page."""
+        booted = self._connection_here().booted
+        if self._ram is None:
+            path = f"/proc/{booted['monitor_pid']}/fd/{booted['segment_fd']}"
+            self._ram = os.fdopen(os.open(path, os.O_RDWR | os.O_CLOEXEC), "rb+", 0)
+        return self._ram.fileno(), 1 << self.config.profile.memory.page_shift
 
     # Tasks
 

@@ -23,6 +23,8 @@ PLACES: Final = {
     "sys_write": "smpmm.file_calls:sys_write",
     "sys_llseek": "smpmm.file_calls:sys_llseek",
     "sys_ioctl": "smpmm.file_calls:sys_ioctl",
+    "sys_mmap": "smpmm.mmap_calls:sys_mmap",
+    "sys_fault": "smpmm.mmap_calls:sys_fault",
     "proc_read": "smpmm.file_calls:proc_read",
     "proc_write": "smpmm.file_calls:proc_write",
 }
@@ -38,6 +40,10 @@ class RemoteCalls:
 
     def call(self, name: str, *arguments: Any) -> Any:
         return self._machine._syscall_as(self._uid, PLACES[name], *arguments)
+
+    def segment(self) -> tuple[int, int]:
+        """Return a descriptor of the machine's RAM, and the bytes of a page."""
+        return self._machine._segment()
 
     def owner(self) -> int:
         """Return who must close a file that is opened now: an open of this client."""
@@ -77,6 +83,7 @@ class MachineCalls:
     _syscall: Callable[..., Any]
     _syscall_as: Callable[..., Any]  # the same as a user: the uid comes first
     _new_opener: Callable[[], int]  # a name of this process's for a file that it opens
+    _segment: Callable[[], tuple[int, int]]  # a descriptor of RAM, and the bytes of a page
     _cpu_facts: Callable[[], list[dict[str, Any]]]
     _query: Callable[..., Any]  # asks the monitor, which answers also when no CPU does
 

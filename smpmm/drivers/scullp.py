@@ -3,8 +3,9 @@
 A quantum is a block of `1 << order` pages from __get_free_pages, cleared when it is new. The
 rest is scull: a linked list of items, the first of which is the device struct; an array of
 `qset` pointers in each; a device takes the module's values over when it is trimmed, at open
-for write only. No ioctl asks for a capability. `vmas` counts mappings as in the book, where a
-mapped device is not trimmed; there is no mmap here.
+for write only. No ioctl asks for a capability. `vmas` counts mappings: a mapped device is not
+trimmed. Only a device of order 0 can be mapped, since a mapping refers to single pages; a page
+that is not there when it is touched is a SIGBUS.
 
 Apart from the book: order, qset and the device's size are read with its semaphore held, a list
 item that cannot be allocated is -ENOMEM, and a qset below 1 or an order below 0 or above 18 is
@@ -278,6 +279,58 @@ def scullp_ioctl(inode, filp, cmd, arg):
     return 0
 
 
+def scullp_vma_open(vma):
+    dev = ScullPDev.at(vma.vm_private_data)
+    down(dev.sem)
+    dev.vmas += 1
+    up(dev.sem)
+
+
+def scullp_vma_close(vma):
+    dev = ScullPDev.at(vma.vm_private_data)
+    down(dev.sem)
+    dev.vmas -= 1
+    up(dev.sem)
+
+
+def scullp_vma_nopage(vma, address, write):
+    """Return the page at a user address of a mapping, with a reference of its own."""
+    offset = address - vma.vm_start + vma.vm_pgoff * PAGE_SIZE
+    dev = ScullPDev.at(vma.vm_private_data)
+    page = NOPAGE_SIGBUS
+    down(dev.sem)
+    if offset < dev.size:
+        n, s_pos = divmod(offset // PAGE_SIZE, dev.qset)
+        item = dev
+        while n and item.next:
+            item = ScullPDev.at(item.next)
+            n -= 1
+        quantum = ptr.at(item.data)[s_pos] if item.data and not n else 0
+        if quantum:
+            page = virt_to_page(quantum)
+            get_page(page)
+    up(dev.sem)
+    return page
+
+
+scullp_vm_ops = vm_operations_struct(
+    open=scullp_vma_open,
+    close=scullp_vma_close,
+    nopage=scullp_vma_nopage,
+)
+
+
+def scullp_mmap(filp, vma):
+    dev = ScullPDev.at(filp.private_data)
+    if dev.order:
+        return -ENODEV
+    vma.vm_ops = scullp_vm_ops
+    vma.vm_flags |= VM_RESERVED
+    vma.vm_private_data = dev
+    scullp_vma_open(vma)
+    return 0
+
+
 def scullp_list_items(dev, room):
     """Return the items of a device and the last one's quanta, in not much more than `room`."""
     width = 2 * sizeof(ptr)
@@ -324,6 +377,7 @@ scullp_fops = file_operations(
     read=scullp_read,
     write=scullp_write,
     ioctl=scullp_ioctl,
+    mmap=scullp_mmap,
     open=scullp_open,
     release=scullp_release,
 )

@@ -69,6 +69,20 @@ def page_of(handle):
     return page_cy.mem_map + offset // cython.sizeof(page)
 
 
+def page_at(pfn: cython.ulonglong):
+    """Return the handle of a page frame; the caller knows that there is one."""
+    return handle_of(page_cy.mem_map + pfn)
+
+
+def pfn_of(address: cython.ulonglong) -> int:
+    """Return the frame of the struct page at a kernel address; a report when it is none."""
+    p: cython.pointer[page] = page_of(Page.handle_at(address))
+    if p == cython.NULL:
+        page_bug.no_page("nopage", address)
+        return -1
+    return page_to_pfn(p)
+
+
 def get_block(gfp, order, site, name):
     """Allocate a block and return its address; what has none goes back with a report."""
     p: cython.pointer[page] = alloc_pages_call(gfp, order, site, name)
@@ -203,7 +217,7 @@ def get_page(page_: object):
 
 
 def page_count(page_: object):
-    """Return the references to a page; 0 when it is free."""
+    """Return the references to a page; 0 when it is free. Any context."""
     p: cython.pointer[page] = page_of(page_)
     count: u64 = 0
     enter()

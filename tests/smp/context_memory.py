@@ -112,6 +112,11 @@ PAGES = (
         "__free_pages", lambda env: spend(env, "pages", lambda page: __free_pages(page, 1))
     ),
     everywhere("page_address", lambda env: page_address(env.page)),
+    everywhere("get_page", lambda env: get_page(env.page), lambda env, _: put_page(env.page)),
+    everywhere(
+        "put_page", lambda env: put_page(env.page), before=lambda env: get_page(env.page)
+    ),
+    everywhere("page_count", lambda env: page_count(env.page)),
     everywhere("virt_to_page", lambda env: virt_to_page(env.buffer)),
     everywhere("virt_to_phys", lambda env: virt_to_phys(env.buffer)),
     everywhere("phys_to_virt", lambda env: phys_to_virt(virt_to_phys(env.buffer))),

@@ -44,7 +44,8 @@ from tests.smp.context_words import ATOMICS, LISTS
 TYPES = tuple(
     Row(name, (), kind="type")
     for name in (
-        "KStruct file_operations u8 u16 u32 u64 s8 s16 s32 s64 ptr spinlock_t rwlock_t"
+        "KStruct file_operations vm_operations_struct u8 u16 u32 u64 s8 s16 s32 s64 ptr"
+        " spinlock_t rwlock_t"
         " semaphore rw_semaphore wait_queue_head_t completion atomic_t list_head"
         " tasklet_struct timer_list tq_struct"
     ).split()
@@ -93,6 +94,7 @@ ANSWERS = (
 # Constants need no row each: they are told by their names.
 VALUE_PREFIXES = tuple(
     "GFP_ __GFP_ SLAB_ SA_ TASK_ O_ SEEK_ FMODE_ VERIFY_ KM_ CAP_ KERN_ PAGE_ VMALLOC_ MAX_"
+    " VM_ NOPAGE_"
     " KMALLOC_".split()
 )
 VALUES = tuple(

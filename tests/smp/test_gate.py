@@ -16,6 +16,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 HARNESS = ROOT / "tests/smp/gate_harness.py"
+PLAIN_RUNS = 8
 
 
 def stress(root: Path, *numbers: int) -> dict[str, int]:
@@ -61,8 +62,13 @@ def test_no_section_overlaps_an_interrupt_and_no_update_is_lost() -> None:
 
 
 def test_a_gate_without_the_exchange_overlaps(plain_gate: Path) -> None:
-    result = stress(plain_gate, 1_000_000, 8_000)
-    assert result["overlaps"] > 0
+    """Two processes must run at one moment for that: on a busy host that takes more runs."""
+    overlaps = 0
+    for _run in range(PLAIN_RUNS):
+        overlaps += stress(plain_gate, 1_000_000, 8_000)["overlaps"]
+        if overlaps:
+            break
+    assert overlaps > 0
 
 
 def test_what_an_interrupted_suite_kills_leaves_no_process() -> None:

@@ -155,6 +155,8 @@ def boot(config: Config) -> tuple[int, dict[str, Any]]:
         module.attach(config)
     percpu_cy.set_semaphores([make_semaphore() for _ in range(config.cpus)])
     event_cy.log(f"Linux version {config.kernel} (smpmm), {config.cpus} CPUs, {what}", 6)
+    for borrowed in config.profile.borrowed:
+        event_cy.log(f"smpmm: kernel {config.kernel}: {borrowed}", 5)
     for name in NOT_BUILT_IN:
         if config.option(name):
             event_cy.log(f"smpmm: {name} is not built into this kernel: ignored", 4)

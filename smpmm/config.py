@@ -224,7 +224,8 @@ def zones_of(
         return sizes
     if mem is None:
         mem = DEFAULT_MEM
-        highmem = DEFAULT_HIGHMEM if highmem is None else highmem
+        if highmem is None and profile.memory.zone_names[-1] == memmap.HIGHMEM:
+            highmem = DEFAULT_HIGHMEM
     page = 1 << profile.memory.page_shift
     if mem % page or (highmem or 0) % page:
         raise ConfigError(f"mem={mem}, highmem={highmem}: not whole pages of {page} bytes")

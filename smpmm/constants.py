@@ -6,10 +6,14 @@ are symbols (`smpmm.symbols`).
 """
 
 import errno
+from collections.abc import Mapping
+from functools import lru_cache
 from types import MappingProxyType
-from typing import Final
+from typing import Any, Final
 
-from smpmm.profile import GFP_2_4_0
+from smpmm.profile import Profile, profile_for
+from smpmm.profiles import gfp, slabflags
+from smpmm.profiles.version import KERNEL_VERSION, Range
 
 ERRNO: Final = MappingProxyType(
     {name: number for number, name in errno.errorcode.items()}
@@ -20,28 +24,6 @@ ERRNO: Final = MappingProxyType(
         "ERESTARTNOINTR": 513,
         "ERESTARTNOHAND": 514,
         "ENOIOCTLCMD": 515,
-    }
-)
-
-SLAB_2_4_5: Final = MappingProxyType(
-    {
-        "SLAB_DEBUG_FREE": 0x100,
-        "SLAB_DEBUG_INITIAL": 0x200,
-        "SLAB_RED_ZONE": 0x400,
-        "SLAB_POISON": 0x800,
-        "SLAB_NO_REAP": 0x1000,
-        "SLAB_NO_GROW": 0x1000,
-        "SLAB_HWCACHE_ALIGN": 0x2000,
-        "SLAB_CACHE_DMA": 0x4000,
-        "SLAB_BUFFER": 0x03,
-        "SLAB_ATOMIC": 0x02,
-        "SLAB_USER": 0x05,
-        "SLAB_KERNEL": 0x07,
-        "SLAB_NFS": 0x07,
-        "SLAB_DMA": 0x08,
-        "SLAB_CTOR_CONSTRUCTOR": 1,
-        "SLAB_CTOR_ATOMIC": 2,
-        "SLAB_CTOR_VERIFY": 4,
     }
 )
 
@@ -121,18 +103,9 @@ LOG_LEVELS: Final = MappingProxyType(
     }
 )
 
-PAGE_I386: Final = MappingProxyType(
-    {
-        "HZ": 100,
-        "PAGE_SHIFT": 12,
-        "PAGE_SIZE": 1 << 12,
-        "PAGE_MASK": 0xFFFFF000,
-        "PAGE_OFFSET": 0xC0000000,
-        "MAX_DMA_ADDRESS": 0xC1000000,
-        "L1_CACHE_BYTES": 32,
-        "BITS_PER_LONG": 32,
-        "TASK_SIZE": 0xC0000000,
-    }
+# Where the addresses of user processes end.
+TASK_SIZE: Final = MappingProxyType(
+    {"i386": 0xC0000000, "x86_64": 0x0000800000000000, "ia64": 0xA000000000000000}
 )
 
 # What Python's mangling in a class body would hide, by its unmangled name; not where that name
@@ -147,21 +120,63 @@ def unmangled(name: str) -> str | None:
     return name.lstrip("_")
 
 
-VERSIONS: Final = MappingProxyType(
-    {
-        "2.4.5": MappingProxyType(
-            {
-                **ERRNO,
-                **GFP_2_4_0,
-                **SLAB_2_4_5,
-                **IRQ_I386,
-                **FILE_I386,
-                **TASK,
-                **KMAP_I386,
-                **VM_2_4,
-                **LOG_LEVELS,
-                **PAGE_I386,
-            }
-        )
+@lru_cache(maxsize=64)
+def constants_of(version: str, arch: str = "i386") -> Mapping[str, Any]:
+    """Return the constants of a kernel version on an architecture, by name."""
+    profile = profile_for(version, arch)
+    values = {
+        **ERRNO,
+        **profile.memory.gfp,
+        **slabflags.flags_of(profile.number, profile.memory.gfp),
+        **IRQ_I386,
+        **FILE_I386,
+        **TASK,
+        **(KMAP_I386 if profile.memory.pkmap_base else {}),
+        **VM_2_4,
+        **LOG_LEVELS,
+        **page_constants(profile),
     }
-)
+    for name in list(values):
+        second = unmangled(name)
+        if second:
+            values.setdefault(second, values[name])
+    return MappingProxyType(values)
+
+
+def page_constants(profile: Profile) -> dict[str, int]:
+    """Return sizes and addresses of an architecture, and the version as drivers test it."""
+    memory = profile.memory
+    mask = (1 << profile.arch_profile.bits) - 1
+    return {
+        "HZ": profile.hz,
+        "PAGE_SHIFT": memory.page_shift,
+        "PAGE_SIZE": 1 << memory.page_shift,
+        "PAGE_MASK": mask & ~((1 << memory.page_shift) - 1),
+        "PAGE_OFFSET": memory.page_offset,
+        "MAX_DMA_ADDRESS": memory.page_offset + memory.max_dma_bytes,
+        "L1_CACHE_BYTES": profile.arch_profile.l1_cache_bytes,
+        "BITS_PER_LONG": profile.arch_profile.bits,
+        "TASK_SIZE": TASK_SIZE[profile.arch],
+        "LINUX_VERSION_CODE": KERNEL_VERSION(*(*profile.number, 0)[:3]),
+    }
+
+
+# One point of each range of flags: together they have every name of any version.
+EXAMPLES: Final = (
+    "2.0.40", "2.2.18", "2.4.5", "2.4.6", "2.4.18", "2.6.11", "2.6.32", "3.10", "4.19", "6.18",
+)  # fmt: skip
+# Full numbers, by which the tables are kept here; others are read when asked for.
+VERSIONS: Final = MappingProxyType({version: constants_of(version) for version in EXAMPLES})
+
+
+def ranges_of(name: str) -> tuple[Range, ...]:
+    """Return the versions that have a constant; empty when all of them do."""
+    if name.startswith("SLAB_") and slabflags.ranges_of(name):
+        return slabflags.ranges_of(name)
+    if name.startswith("SLAB_"):
+        first, last = slabflags.SLAB_FIRST, slabflags.GFP_NAMES_RANGE.last
+        found = ranges_of(f"GFP_{name.removeprefix('SLAB_')}")
+        return tuple(
+            Range(max(r.first, first), min(r.last, last) if r.last else last) for r in found
+        )
+    return gfp.ranges_of(name) or gfp.ranges_of(f"__{name}")

@@ -56,6 +56,9 @@ from smpmm.printk import (
 from smpmm.proc.entries import (
     create_proc_read_entry, remove_proc_entry
 )
+from smpmm.profiles.version import (
+    KERNEL_VERSION
+)
 from smpmm.sync import (
     atomic_t, completion, list_head, rw_semaphore, rwlock_t, semaphore, spinlock_t,
     tasklet_struct, timer_list, tq_struct, wait_queue_head_t
@@ -83,24 +86,25 @@ __all__ = [
     "EUSERS", "EWOULDBLOCK", "EXDEV", "EXFULL", "FMODE_READ", "FMODE_WRITE", "GFP_ATOMIC",
     "GFP_BUFFER", "GFP_DMA", "GFP_HIGH", "GFP_HIGHMEM", "GFP_HIGHUSER", "GFP_IO",
     "GFP_KERNEL", "GFP_KSWAPD", "GFP_NFS", "GFP_USER", "GFP_WAIT", "HZ", "IMMEDIATE_BH",
-    "INIT_LIST_HEAD", "KERN_ALERT", "KERN_CRIT", "KERN_DEBUG", "KERN_EMERG", "KERN_ERR",
-    "KERN_INFO", "KERN_NOTICE", "KERN_WARNING", "KM_BOUNCE_READ", "KM_BOUNCE_WRITE",
-    "KM_SKB_DATA", "KM_SKB_DATA_SOFTIRQ", "KM_TYPE_NR", "KStruct", "L1_CACHE_BYTES", "MAJOR",
-    "MAX_DMA_ADDRESS", "MINOR", "MKDEV", "MODULE_PARM", "MOD_DEC_USE_COUNT",
-    "MOD_INC_USE_COUNT", "NOPAGE_OOM", "NOPAGE_SIGBUS", "O_ACCMODE", "O_APPEND", "O_CREAT",
-    "O_EXCL", "O_NONBLOCK", "O_RDONLY", "O_RDWR", "O_TRUNC", "O_WRONLY", "PAGE_ALIGN",
-    "PAGE_MASK", "PAGE_OFFSET", "PAGE_SHIFT", "PAGE_SIZE", "SA_INTERRUPT", "SA_SAMPLE_RANDOM",
-    "SA_SHIRQ", "SEEK_CUR", "SEEK_END", "SEEK_SET", "SLAB_ATOMIC", "SLAB_BUFFER",
-    "SLAB_CACHE_DMA", "SLAB_CTOR_ATOMIC", "SLAB_CTOR_CONSTRUCTOR", "SLAB_CTOR_VERIFY",
-    "SLAB_DEBUG_FREE", "SLAB_DEBUG_INITIAL", "SLAB_DMA", "SLAB_HWCACHE_ALIGN", "SLAB_KERNEL",
-    "SLAB_NFS", "SLAB_NO_GROW", "SLAB_NO_REAP", "SLAB_POISON", "SLAB_RED_ZONE", "SLAB_USER",
-    "TASK_INTERRUPTIBLE", "TASK_RUNNING", "TASK_SIZE", "TASK_UNINTERRUPTIBLE", "THIS_MODULE",
-    "VERIFY_READ", "VERIFY_WRITE", "VMALLOC_END", "VMALLOC_START", "VM_EXEC", "VM_IO",
-    "VM_READ", "VM_RESERVED", "VM_SHARED", "VM_WRITE", "_IO", "_IOC", "_IOC_DIR", "_IOC_NONE",
-    "_IOC_NR", "_IOC_READ", "_IOC_SIZE", "_IOC_TYPE", "_IOC_WRITE", "_IOR", "_IOW", "_IOWR",
-    "__GFP_DMA", "__GFP_HIGH", "__GFP_HIGHMEM", "__GFP_IO", "__GFP_WAIT", "__alloc_bootmem",
-    "__free_page", "__free_pages", "__get_dma_pages", "__get_free_page", "__get_free_pages",
-    "access_ok", "add_timer", "alloc_bootmem", "alloc_bootmem_low", "alloc_bootmem_low_pages",
+    "INIT_LIST_HEAD", "KERNEL_VERSION", "KERN_ALERT", "KERN_CRIT", "KERN_DEBUG", "KERN_EMERG",
+    "KERN_ERR", "KERN_INFO", "KERN_NOTICE", "KERN_WARNING", "KM_BOUNCE_READ",
+    "KM_BOUNCE_WRITE", "KM_SKB_DATA", "KM_SKB_DATA_SOFTIRQ", "KM_TYPE_NR", "KStruct",
+    "L1_CACHE_BYTES", "LINUX_VERSION_CODE", "MAJOR", "MAX_DMA_ADDRESS", "MINOR", "MKDEV",
+    "MODULE_PARM", "MOD_DEC_USE_COUNT", "MOD_INC_USE_COUNT", "NOPAGE_OOM", "NOPAGE_SIGBUS",
+    "O_ACCMODE", "O_APPEND", "O_CREAT", "O_EXCL", "O_NONBLOCK", "O_RDONLY", "O_RDWR",
+    "O_TRUNC", "O_WRONLY", "PAGE_ALIGN", "PAGE_MASK", "PAGE_OFFSET", "PAGE_SHIFT",
+    "PAGE_SIZE", "SA_INTERRUPT", "SA_SAMPLE_RANDOM", "SA_SHIRQ", "SEEK_CUR", "SEEK_END",
+    "SEEK_SET", "SLAB_ATOMIC", "SLAB_BUFFER", "SLAB_CACHE_DMA", "SLAB_CTOR_ATOMIC",
+    "SLAB_CTOR_CONSTRUCTOR", "SLAB_CTOR_VERIFY", "SLAB_DEBUG_FREE", "SLAB_DEBUG_INITIAL",
+    "SLAB_DMA", "SLAB_HWCACHE_ALIGN", "SLAB_KERNEL", "SLAB_NFS", "SLAB_NO_GROW",
+    "SLAB_NO_REAP", "SLAB_POISON", "SLAB_RED_ZONE", "SLAB_USER", "TASK_INTERRUPTIBLE",
+    "TASK_RUNNING", "TASK_SIZE", "TASK_UNINTERRUPTIBLE", "THIS_MODULE", "VERIFY_READ",
+    "VERIFY_WRITE", "VMALLOC_END", "VMALLOC_START", "VM_EXEC", "VM_IO", "VM_READ",
+    "VM_RESERVED", "VM_SHARED", "VM_WRITE", "_IO", "_IOC", "_IOC_DIR", "_IOC_NONE", "_IOC_NR",
+    "_IOC_READ", "_IOC_SIZE", "_IOC_TYPE", "_IOC_WRITE", "_IOR", "_IOW", "_IOWR", "__GFP_DMA",
+    "__GFP_HIGH", "__GFP_HIGHMEM", "__GFP_IO", "__GFP_WAIT", "__alloc_bootmem", "__free_page",
+    "__free_pages", "__get_dma_pages", "__get_free_page", "__get_free_pages", "access_ok",
+    "add_timer", "alloc_bootmem", "alloc_bootmem_low", "alloc_bootmem_low_pages",
     "alloc_bootmem_pages", "alloc_page", "alloc_pages", "atomic_add", "atomic_add_negative",
     "atomic_add_return", "atomic_dec", "atomic_dec_and_test", "atomic_dec_return",
     "atomic_inc", "atomic_inc_and_test", "atomic_inc_return", "atomic_read", "atomic_set",
@@ -316,6 +320,7 @@ KM_SKB_DATA: Final = 2
 KM_SKB_DATA_SOFTIRQ: Final = 3
 KM_TYPE_NR: Final = 4
 L1_CACHE_BYTES: Final = 32
+LINUX_VERSION_CODE: Final = 132101
 MAX_DMA_ADDRESS: Final = 3238002688
 NOPAGE_OOM: Final = 4294967295
 NOPAGE_SIGBUS: Final = 0

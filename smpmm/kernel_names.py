@@ -10,7 +10,10 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
 
+from smpmm import constants
 from smpmm.constants import VERSIONS, unmangled
+from smpmm.profiles import names as functions
+from smpmm.profiles.version import Version, parse
 
 DEFAULT_VERSION: Final = "2.4.5"
 
@@ -142,6 +145,7 @@ EVERYWHERE: Final = MappingProxyType(
         "smpmm.module": "THIS_MODULE module_init module_exit MODULE_PARM",
         "smpmm.fops": "file_operations vm_operations_struct",
         "smpmm.kdev": "MAJOR MINOR MKDEV",
+        "smpmm.profiles.version": "KERNEL_VERSION",
         "smpmm.drivers.ioctl": """
             _IO _IOR _IOW _IOWR _IOC _IOC_DIR _IOC_TYPE _IOC_NR _IOC_SIZE _IOC_NONE
             _IOC_READ _IOC_WRITE
@@ -160,19 +164,12 @@ VALUES: Final = MappingProxyType(
     }
 )
 
-# Names that the default version does not have, and the first Linux that has them.
-LATER: Final = MappingProxyType(
-    {
-        "kcalloc": "2.6.9",
-        "krealloc": "2.6.22",
-        "ksize": "2.5.70",
-        "kzalloc": "2.6.14",
-        "complete_all": "2.6.0",
-    }
-)
+# Calls that other versions have and smpmm does not: they can be named.
+ELSEWHERE: Final = "kcalloc krealloc ksize kzalloc complete_all vremap"
+NOWHERE: Final = "nowhere"
 
 # Modules that smpmm does not have yet: their names can be imported, not used.
-NOT_YET: Final = frozenset({"smpmm.mm.vmalloc_cy"})
+NOT_YET: Final = frozenset({"smpmm.mm.vmalloc_cy", NOWHERE})
 
 # What a function of the boot phase may call: nothing that allocates otherwise, or sleeps.
 BOOT_MODULES: Final = frozenset(
@@ -203,7 +200,8 @@ def _places() -> dict[str, Place]:
             for word in words.split():
                 name, _, attribute = word.partition("=")
                 places[name] = Place(module, attribute or name, everywhere, is_value)
-    places.update((name, Place("", name)) for name in LATER)
+    for name in ELSEWHERE.split():
+        places.setdefault(name, Place(NOWHERE, name))
     for name in list(places):
         second = unmangled(name)
         if second and second not in places:
@@ -224,11 +222,45 @@ def at_boot(name: str, place: Place) -> bool:
     return not place.module or place.module in BOOT_MODULES or name in BOOT_CALLS
 
 
-def names(version: str = DEFAULT_VERSION) -> list[str]:
-    """Return every name of `from smpmm.kernel import *` in this kernel version, sorted."""
-    values = VERSIONS[version]
-    return sorted(
-        name
-        for name, place in _PLACES.items()
-        if name not in LATER and (place.module or place.attribute in values)
-    )
+def names(version: str = DEFAULT_VERSION, arch: str = "i386") -> list[str]:
+    """Return every name that a kernel version has and smpmm knows, sorted."""
+    return sorted(name for name in _PLACES if missing(name, version, arch) is None)
+
+
+def all_names() -> list[str]:
+    """Return every name of any version, sorted."""
+    return sorted(_PLACES)
+
+
+def missing(name: str, version: str = DEFAULT_VERSION, arch: str = "i386") -> str | None:
+    """Say why a kernel version does not have `name`, None when it has it."""
+    place = _PLACES[name]
+    if place.everywhere:
+        return None
+    if not place.module:
+        if place.attribute in constants.constants_of(version, arch):
+            return None
+        ranges = constants.ranges_of(place.attribute)
+        called = name
+    else:
+        ranges = functions.ranges_of(place.attribute if place.is_value else name)
+        if functions.has(ranges, parse(version)):
+            return None
+        called = name if place.is_value else f"{name}()"
+    if not ranges or functions.has(ranges, parse(version)):
+        return f"{called} does not exist in Linux {version} on {arch}"
+    return f"{called} {functions.when(ranges, parse(version))}; this machine runs {version}"
+
+
+def _later() -> dict[str, str]:
+    """List the calls that the default version does not have yet, with the first Linux."""
+    default: Version = parse(DEFAULT_VERSION)
+    return {
+        name: functions.when(ranges, default).rpartition(" ")[2]
+        for name in functions.RANGES
+        if name in _PLACES and (ranges := functions.ranges_of(name))[0].first > default
+    }
+
+
+# Calls that the default version does not have, and the first Linux that has them.
+LATER: Final = MappingProxyType(_later())

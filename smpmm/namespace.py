@@ -73,7 +73,7 @@ def fresh(name: str, file: str) -> dict[str, Any]:
 
 def kernel_globals() -> dict[str, Any]:
     """Return what `from smpmm.kernel import *` gives that is the same in every module."""
-    names = kernel_names.names()
+    names = kernel_names.all_names()
     return {name: symbols.resolve(name) for name in names if name not in kernel_names.OWN}
 
 

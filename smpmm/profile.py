@@ -1,48 +1,26 @@
 """Profiles: what a kernel version on an architecture decides, as data.
 
 A profile is a point, not a family (2.4 is 2.4.5). Each figure stands in the project's fact
-sheet of the real kernels; what is a choice of this model says so.
+sheet of the real kernels; what is a choice of this model says so. The tables are in
+`smpmm.profiles`; this module reads them for one point and keeps what had to be borrowed from
+another version.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Final
 
-KIB: Final = 1024
-MIB: Final = 1024 * KIB
+from smpmm.profiles import gfp, memory, watermarks
+from smpmm.profiles.arch import Arch, arch_named
+from smpmm.profiles.built import borrowed_parts
+from smpmm.profiles.facts import Borrowed, Reader
+from smpmm.profiles.memory import KIB, MIB, MemoryProfile
+from smpmm.profiles.version import Version, point, text_of
 
-
-@dataclass(frozen=True)
-class MemoryProfile:
-    """Physical memory: sizes in bytes, page counts where the name says so."""
-
-    page_shift: int
-    nr_orders: int  # blocks have 2**0 … 2**(nr_orders - 1) pages
-    gfp: Mapping[str, int]  # names without leading underscores → value
-    zone_names: tuple[str, ...]
-    # watermarks: pages_min = present / ratio within [least, most]; low is 2, high 3 times that
-    zone_balance_ratio: tuple[int, ...]
-    zone_balance_min_pages: int
-    zone_balance_max_pages: int
-    atomic_divisor: int  # the last phase goes down to pages_min / this
-    sizeof_struct_page: int  # what mem_map costs the real kernel per page
-    # address map
-    page_offset: int
-    max_dma_bytes: int  # end of the DMA zone
-    max_lowmem_bytes: int  # direct-mapped memory, at most
-    kernel_start: int  # physical; code, then data
-    kernel_code_bytes: int
-    kernel_data_bytes: int  # the image's sizes are this model's choice
-    window_start: int  # handles and kernel text: this model's own
-    window_bytes: int
-    pkmap_base: int
-    nr_pkmaps: int  # LAST_PKMAP: kmap entries of one page each
-    nr_kmap_types: int  # atomic kmap slots of each CPU
-    kmap_atomic_base: int
-    smp_cache_bytes: int  # SMP_CACHE_BYTES
+__all__ = ["GFP_2_4_0", "KIB", "MIB", "MemoryProfile", "Profile", "profile_for"]
 
 
 @dataclass(frozen=True)
@@ -53,64 +31,76 @@ class Profile:
     arch: str
     hz: int
     memory: MemoryProfile
+    number: Version
+    arch_profile: Arch
+    borrowed: tuple[Borrowed, ...] = ()  # what is another version's, facts and parts
 
 
-# 2.4.0 to 2.4.5. The names without "__" are the composites that a driver writes.
-GFP_2_4_0: Final = MappingProxyType(
-    {
-        "__GFP_WAIT": 0x01,
-        "__GFP_HIGH": 0x02,
-        "__GFP_IO": 0x04,
-        "__GFP_DMA": 0x08,
-        "__GFP_HIGHMEM": 0x10,
-        "GFP_BUFFER": 0x03,
-        "GFP_ATOMIC": 0x02,
-        "GFP_USER": 0x05,
-        "GFP_HIGHUSER": 0x15,
-        "GFP_KERNEL": 0x07,
-        "GFP_NFS": 0x07,
-        "GFP_KSWAPD": 0x04,
-        "GFP_DMA": 0x08,
-        "GFP_HIGHMEM": 0x10,
-    }
-)
-
-MEMORY_2_4_5_I386: Final = MemoryProfile(
-    page_shift=12,
-    nr_orders=10,
-    gfp=GFP_2_4_0,
-    zone_names=("DMA", "Normal", "HighMem"),
-    zone_balance_ratio=(32, 128, 128),
-    zone_balance_min_pages=10,
-    zone_balance_max_pages=255,
-    atomic_divisor=4,
-    sizeof_struct_page=68,
-    page_offset=0xC0000000,
-    max_dma_bytes=16 * MIB,
-    max_lowmem_bytes=896 * MIB,
-    kernel_start=1 * MIB,
-    kernel_code_bytes=0x12C4A8,
-    kernel_data_bytes=0x58A98,
-    window_start=0xFF000000,
-    window_bytes=8 * MIB,
-    pkmap_base=0xFE000000,
-    nr_pkmaps=1024,
-    nr_kmap_types=6,
-    kmap_atomic_base=0xFFE00000,
-    smp_cache_bytes=32,
-)
-
-PROFILES: Final = MappingProxyType(
-    {("2.4.5", "i386"): Profile("2.4.5", "i386", hz=100, memory=MEMORY_2_4_5_I386)}
-)
-# A short version is a point.
-POINTS: Final = MappingProxyType({"2.4": "2.4.5"})
-
-
+@lru_cache(maxsize=64)
 def profile_for(version: str, arch: str) -> Profile:
     """Return the profile of a kernel version; ValueError names what there is."""
-    profile = PROFILES.get((POINTS.get(version, version), arch))
-    if profile is None:
-        known = ", ".join(f"{v} on {a}" for v, a in PROFILES)
-        raise ValueError(f"kernel {version!r} on {arch!r} is not known: there is {known}")
-    return profile
+    number = point(version)
+    machine = arch_named(arch)
+    reader = Reader(number)
+    figures = _memory(reader, machine)
+    hz = reader.read(machine.hz)
+    return Profile(
+        version=text_of(number),
+        arch=arch,
+        hz=hz,
+        memory=figures,
+        number=number,
+        arch_profile=machine,
+        borrowed=(*reader.borrowed, *borrowed_parts(number, arch)),
+    )
+
+
+def _memory(reader: Reader, arch: Arch) -> MemoryProfile:
+    """Read the tables of physical memory."""
+    zones = reader.read(arch.zones)
+    has_highmem = zones[-1].name == "HighMem"
+    lowmem = [zone for zone in zones if zone.name != "HighMem"]
+    bits, composites = reader.read(gfp.BITS), reader.read(gfp.COMPOSITES)
+    rule = reader.read(watermarks.WATERMARKS)
+    sizes = reader.read(memory.SIZEOF_PAGE)
+    nr_orders = reader.read(memory.NR_ORDERS)
+    slow_path = reader.read(memory.SLOW_PATH)
+    margin, orders = memory.SHORT_WAY[slow_path]
+    return MemoryProfile(
+        page_shift=arch.page_shift,
+        nr_orders=nr_orders,
+        gfp=MappingProxyType(gfp.flags_of(bits, composites, has_highmem)),
+        core=MappingProxyType(gfp.core_of(bits, composites)),
+        zone_names=tuple(zone.name for zone in zones),
+        zone_limits=tuple(zone.limit_bytes for zone in zones),
+        zone_balance_ratio=rule.ratio,
+        zone_balance_min_pages=rule.least,
+        zone_balance_max_pages=rule.most,
+        atomic_divisor=4,
+        sizeof_struct_page=sizes[0] if arch.bits == 32 else sizes[1],
+        page_offset=reader.read(arch.page_offset),
+        max_dma_bytes=zones[0].limit_bytes,
+        max_lowmem_bytes=lowmem[-1].limit_bytes,
+        kernel_start=reader.read(arch.kernel_start),
+        kernel_code_bytes=arch.kernel_code_bytes,
+        kernel_data_bytes=arch.kernel_data_bytes,
+        has_bios_areas=arch.has_bios_areas,
+        window_start=reader.read(arch.window_start),
+        window_bytes=arch.window_bytes,
+        pkmap_base=arch.pkmap_base if has_highmem else 0,
+        nr_pkmaps=arch.nr_pkmaps if has_highmem else 0,
+        nr_kmap_types=arch.nr_kmap_types,
+        kmap_atomic_base=arch.kmap_atomic_base,
+        watermarks=rule,
+        reserve=reader.read(watermarks.RESERVES),
+        slow_path=slow_path,
+        fast_margin=margin,
+        fast_orders=min(orders, nr_orders),
+        upper_half=reader.read(memory.UPPER_HALF),
+        has_bitmaps=reader.read(memory.HAS_BITMAPS),
+        smp_cache_bytes=arch.l1_cache_bytes,
+    )
+
+
+# 2.4.0 to 2.4.5 with high memory.
+GFP_2_4_0: Final = profile_for("2.4", "i386").memory.gfp

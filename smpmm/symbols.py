@@ -38,11 +38,14 @@ class Symbol:
     def __reduce__(self) -> tuple:
         return resolve, (self.name,)
 
-    def _refuse(self, *_: object) -> NoReturn:
-        raise OutsideMachine(
+    def _why(self) -> Exception:
+        return OutsideMachine(
             f"{self.name} has no value outside a machine: it depends on the kernel version. "
             "Compute with it inside a function that runs in the machine (spawn, run, insmod)."
         )
+
+    def _refuse(self, *_: object) -> NoReturn:
+        raise self._why()
 
     __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = _refuse
     __and__ = __rand__ = __or__ = __ror__ = __xor__ = __rxor__ = _refuse
@@ -79,12 +82,11 @@ class MissingCall(KernelCall):
         super().__init__(name)
         self.why = why
 
-    def _refuse(self, *_: object, **__: object) -> NoReturn:
-        raise NotInKernel(self.why)
+    def _why(self) -> Exception:
+        return NotInKernel(self.why)
 
-    __call__ = _refuse
-    __add__ = __radd__ = __sub__ = __rsub__ = __lt__ = __le__ = __gt__ = __ge__ = _refuse
-    __int__ = __index__ = __bool__ = _refuse
+    def __call__(self, *_: object, **__: object) -> NoReturn:
+        raise self._why()
 
 
 def enter_machine(version: str = "2.4.5", config: Any = None) -> None:
@@ -122,7 +124,8 @@ def inside_machine() -> bool:
 def resolve(name: str) -> Any:
     """Return what `name` is in this process: the real thing in a machine, else a symbol.
 
-    Raises NameError when the machine's kernel version has no such name.
+    What the machine's kernel version does not have is a MissingCall. Raises NameError for what
+    no version has.
     """
     from smpmm import kernel_names
 
@@ -134,8 +137,7 @@ def resolve(name: str) -> Any:
     if place.everywhere:
         return getattr(importlib.import_module(place.module), place.attribute)
     if _version is None:
-        is_call = place.module or name in kernel_names.LATER
-        return KernelCall(name) if is_call else Symbol(name)
+        return KernelCall(name) if place.module else Symbol(name)
     if name not in _bound:
         _bound[name] = _bind(name, place)
     return _bound[name]
@@ -144,9 +146,9 @@ def resolve(name: str) -> Any:
 def _bind(name: str, place: Any) -> Any:
     from smpmm import kernel_names
 
-    if name in kernel_names.LATER:
-        since = kernel_names.LATER[name]
-        why = f"{name}() exists since Linux {since}; this machine runs {_version}"
+    version = str(_version)
+    why = kernel_names.missing(name, version, config_value("arch", "i386"))
+    if why:
         return MissingCall(name, why)
     if place.module in kernel_names.NOT_YET:
         return MissingCall(name, f"smpmm does not have {name} yet")
@@ -157,9 +159,7 @@ def _bind(name: str, place: Any) -> Any:
     if place.module:
         found = getattr(importlib.import_module(place.module), place.attribute)
         return found() if place.is_value else found
+    values = constants.constants_of(version, config_value("arch", "i386"))
     if name == "HZ":
-        return config_value("hz", constants.PAGE_I386["HZ"])
-    values = constants.VERSIONS[_version]  # type: ignore[index]
-    if place.attribute not in values:
-        raise NameError(f"{name} does not exist in Linux {_version}")
+        return config_value("hz", values["HZ"])
     return values[place.attribute]

@@ -14,7 +14,7 @@ from typing import Any, Final
 from cpus.errors import ConfigError
 from smpmm.mm import setup_arch
 from smpmm.mm.bootmem import BootmemFull
-from smpmm.mm.setup_arch import EBDA_START
+from smpmm.mm.setup_arch import BIOS_END, EBDA_START, HIGHMEM
 from smpmm.profile import MemoryProfile, profile_for
 
 # The legacy areas of a PC, physical, end exclusive.
@@ -78,19 +78,32 @@ def default_zones(
     profile: MemoryProfile, ram_bytes: int, highmem_bytes: int | None = None
 ) -> dict[str, int]:
     """Divide RAM into zones; high memory is, unless given, what cannot be direct-mapped."""
+    has_highmem = profile.zone_names[-1] == HIGHMEM
     if highmem_bytes is None:
-        highmem_bytes = max(0, ram_bytes - profile.max_lowmem_bytes)
-    lowmem_bytes = ram_bytes - highmem_bytes
-    dma_bytes = min(lowmem_bytes, profile.max_dma_bytes)
-    sizes = (dma_bytes, lowmem_bytes - dma_bytes, highmem_bytes)
-    return dict(zip(profile.zone_names, sizes, strict=True))
+        highmem_bytes = max(0, ram_bytes - profile.max_lowmem_bytes) if has_highmem else 0
+    if highmem_bytes and not has_highmem:
+        raise ConfigError(f"highmem={highmem_bytes}: this kernel has no high memory")
+    left = ram_bytes - highmem_bytes
+    start = 0
+    sizes = {}
+    for name, limit in zip(profile.zone_names, profile.zone_limits, strict=True):
+        sizes[name] = highmem_bytes if name == HIGHMEM else min(left, limit - start)
+        if name != HIGHMEM:
+            left -= sizes[name]
+            start = limit
+    if left:
+        raise ConfigError(
+            f"mem={ram_bytes}: at most {profile.max_lowmem_bytes} bytes are direct-mapped"
+            + (", the rest must be HighMem" if has_highmem else " by this kernel")
+        )
+    return sizes
 
 
 def memory_map(profile: MemoryProfile, zones: Mapping[str, int]) -> MemoryMap:
     """Lay out a machine with `zones` (name → bytes). ConfigError says what does not fit."""
     spans = zone_spans(profile, zones)
     nr_pages = spans[-1].end_pfn
-    max_low_pfn = spans[1].end_pfn
+    max_low_pfn = setup_arch.low_end(spans)
     setup = set_up(profile, spans)
     mem_map = setup.use("mem_map")
     return MemoryMap(
@@ -107,7 +120,7 @@ def memory_map(profile: MemoryProfile, zones: Mapping[str, int]) -> MemoryMap:
 def set_up(profile: MemoryProfile, spans: tuple[ZoneSpan, ...]) -> setup_arch.Setup:
     """Take what the kernel itself needs from bootmem; ConfigError when that has no room."""
     kernel_end = profile.kernel_start + profile.kernel_code_bytes + profile.kernel_data_bytes
-    lowmem_bytes = spans[1].end_pfn << profile.page_shift
+    lowmem_bytes = setup_arch.low_end(spans) << profile.page_shift
     if lowmem_bytes <= kernel_end + lowmem_bytes // (8 << profile.page_shift):
         raise ConfigError(
             f"low memory has {lowmem_bytes} bytes: the kernel, which ends at {kernel_end:#x}, "
@@ -139,34 +152,48 @@ def zone_spans(profile: MemoryProfile, zones: Mapping[str, int]) -> tuple[ZoneSp
             raise ConfigError(f"zones: {name} has {size} bytes, not a multiple of {page_size}")
         spans.append(ZoneSpan(name, pfn, pfn + (size >> profile.page_shift)))
         pfn = spans[-1].end_pfn
-    dma, normal = spans[0], spans[1]
-    if dma.end_pfn == 0:
-        raise ConfigError("zones: there is no DMA zone; physical memory starts with it")
-    if dma.end_pfn << profile.page_shift > profile.max_dma_bytes:
+    if spans[0].end_pfn == 0:
         raise ConfigError(
-            f"zones: DMA has {dma.end_pfn << profile.page_shift} bytes, "
-            f"at most {profile.max_dma_bytes}"
+            f"zones: there is no {spans[0].name} zone; physical memory starts with it"
         )
-    if normal.end_pfn << profile.page_shift > profile.max_lowmem_bytes:
-        raise ConfigError(
-            f"zones: DMA and Normal have {normal.end_pfn << profile.page_shift} bytes, "
-            f"at most {profile.max_lowmem_bytes} are direct-mapped; the rest must be HighMem"
-        )
+    for index, (span, limit) in enumerate(zip(spans, profile.zone_limits, strict=True)):
+        check_limit(profile, spans[: index + 1], span.end_pfn << profile.page_shift, limit)
     return tuple(spans)
+
+
+def check_limit(profile: MemoryProfile, spans: list[ZoneSpan], end: int, limit: int) -> None:
+    """Raise a ConfigError when the zones so far end above what the last may reach."""
+    if end <= limit or spans[-1].start_pfn == spans[-1].end_pfn:
+        return
+    names = [span.name for span in spans]
+    text = f"zones: {' and '.join(names)} has {end} bytes, at most {limit}"
+    if len(spans) > 1:
+        text = f"zones: {' and '.join(names)} have {end} bytes, at most {limit}"
+    if limit == profile.max_lowmem_bytes:
+        text += " are direct-mapped"
+        if profile.zone_names[-1] == HIGHMEM:
+            text += "; the rest must be HighMem"
+    raise ConfigError(text)
 
 
 def resources(profile: MemoryProfile, nr_pages: int) -> tuple[Resource, ...]:
     """Return the standard resources in address order, as 2.4 on i386 names them."""
     code_end = profile.kernel_start + profile.kernel_code_bytes
+    ram_end = nr_pages << profile.page_shift
+    image = (
+        Resource(profile.kernel_start, code_end, "Kernel code", 1),
+        Resource(code_end, code_end + profile.kernel_data_bytes, "Kernel data", 1),
+    )
+    if not profile.has_bios_areas:
+        return (Resource(0, ram_end, "System RAM"), *image)
     return (
         Resource(0, EBDA_START, "System RAM"),
         Resource(EBDA_START, VIDEO_RAM[0], "reserved"),
         Resource(*VIDEO_RAM, "Video RAM area"),
         Resource(*VIDEO_ROM, "Video ROM"),
         Resource(*SYSTEM_ROM, "System ROM"),
-        Resource(profile.kernel_start, nr_pages << profile.page_shift, "System RAM"),
-        Resource(profile.kernel_start, code_end, "Kernel code", 1),
-        Resource(code_end, code_end + profile.kernel_data_bytes, "Kernel data", 1),
+        Resource(BIOS_END, ram_end, "System RAM"),
+        *image,
     )
 
 

@@ -9,10 +9,13 @@ from smpmm.mm.zone_cy cimport ZONE_DMA, ZONE_HIGHMEM, ZONE_NORMAL, zone
 
 # The version's flag bits; 0 where it has none.
 cdef u64 gfp_wait
-cdef u64 gfp_high
+cdef u64 gfp_high             # all of GFP_ATOMIC; with gfp_wait and gfp_io, a kernel request
+cdef u64 gfp_emergency        # __GFP_HIGH
 cdef u64 gfp_io
 cdef u64 gfp_dma
 cdef u64 gfp_highmem
+cdef u64 gfp_dma32
+cdef u64 gfp_zones            # all bits that choose a zone
 cdef u64 atomic_divisor       # atomic requests leave pages_min / this
 
 # Fault injection (fail_page_alloc): non-zero fails the request. Any context.
@@ -57,10 +60,6 @@ cdef vm_state *vm
 cdef enum:
     PF_MEMALLOC = 0x800           # task_struct.flags: may use the reserve, does not reclaim
 
-    LIMIT_MIN = 0
-    LIMIT_LOW = 1
-    LIMIT_HIGH = 2
-
     # what the reclaim hook is asked to do
     RECLAIM_YIELD = 0             # let other tasks run
     RECLAIM_LAUNDER = 1           # write dirty buffers, then move clean pages: for a block
@@ -79,20 +78,27 @@ cdef wake_hook wake_kswapd_thread
 cdef void wakeup_kswapd() noexcept
 cdef u64 nr_free_pages() noexcept
 
-# Of this module alone.
-cdef zone *zonelists[3][4]        # by the zone bits of the mask; NULL ends a list
+# What the version does when the first zone of the list does not have plenty: all of its order
+# of actions, from the first look at the marks to the message. Set at boot.
+ctypedef page *(*slow_path_function)(u64 gfp, u64 order, u64 owner, u32 site) except? NULL
+cdef slow_path_function slow_path
+cdef u64 fast_orders              # requests below this order may go the short way
+
+# Of this module and the policies alone.
+cdef zone *zonelists[4][4]        # by the zone bits of the mask; NULL ends a list
+cdef enum:
+    LIST_DMA32 = 3                # the others have the number of their zone
 cdef inline zone **zonelist_for(u64 gfp) noexcept:
+    if gfp & gfp_zones == 0:
+        return zonelists[ZONE_NORMAL]
     if gfp & gfp_dma:
         return zonelists[ZONE_DMA]
     if gfp & gfp_highmem:
         return zonelists[ZONE_HIGHMEM]
-    return zonelists[ZONE_NORMAL]
+    return zonelists[LIST_DMA32]
 
-cdef page *alloc_pages_slowpath(u64 gfp, u64 order, u64 owner, u32 site) except? NULL
-cdef page *alloc_pages_limit(
-    zone **z, u64 order, u32 limit, bint direct, u64 owner, u32 site) noexcept
-cdef page *alloc_pages_last(zone **z, u64 order, u64 owner, u32 site) noexcept
 cdef bint has_memalloc() noexcept
 cdef int reclaim(int stage, u64 gfp, u64 order) except -1
 cdef int host_has_no_memory() except -1
-cdef void allocation_failed(u64 order) noexcept
+# Count a request that ends with NULL, and log its message, if there is one.
+cdef void allocation_failed(const char *text, int level) noexcept

@@ -1,19 +1,11 @@
-"""The page allocator's policy: zonelists, watermarks, and what happens when memory is short.
+"""The page allocator's policy: zonelists, the short way to a page, and the calls around it.
 
-Models __alloc_pages of 2.4.5 (mm/page_alloc.c), a flat fast path and this order behind it:
-
-1. Each zone of the list with free >= low.
-2. Wake kswapd if a zone is below its mark; each zone with free + clean > high, then > low.
-3. Wake kswapd; who may wait yields. Each zone with free + clean > min.
-4. Who may wait: for a block, launder pages and move clean ones to the buddy lists; with IO,
-   sleep until kswapd has gone round, else free some pages itself. A single page starts
-   again at 1.
-5. What cannot wait or got no block: any zone with free >= min/4, or any at all with
-   PF_MEMALLOC.
-
-"Clean" are the pages of clean buffers, which are given up without IO.
+Follows __alloc_pages (mm/page_alloc.c). The short way is the same in all versions: the first
+zone of the list has plenty. What else is looked at, who sleeps and who fails is the version's:
+`slow_path`, one module for each order of actions (slowpath_*_cy).
 """
 
+import importlib
 import os
 
 import cython
@@ -39,10 +31,8 @@ from cython.cimports.cpus.percpu_cy import (
     enter,
     enter_sleeping,
     leave,
-    may_sleep_here,
     this_cpu,
 )
-from cython.cimports.libc.stdio import snprintf
 from cython.cimports.libc.string import strlen
 from cython.cimports.smpmm.mm import zone_cy
 from cython.cimports.smpmm.mm.page_cy import (
@@ -64,7 +54,7 @@ import cpus.segment_cy as segment_module
 import smpmm.mm.page_cy as page_module
 import smpmm.mm.zone_cy as zone_module
 from cpus import bug, event_cy
-from smpmm.mm import memmap, setup_arch, window_cy
+from smpmm.mm import memmap, setup_arch, window_cy, zone_init_cy
 
 # Called outside of the kernel call when memory is short: (stage RECLAIM_*, gfp, order).
 # Returns 1 when it made progress, 0 when there is nothing to be had.
@@ -82,6 +72,7 @@ def regions(config: object) -> dict:
     """Return the regions of the segment that the page allocator needs, name → bytes."""
     return {
         **window_cy.regions(config),
+        **page_module.regions(config),
         **zone_module.regions(config),
         "vm_state": cython.sizeof(vm_state),
     }
@@ -100,10 +91,12 @@ def attach(config: object) -> None:
         b"window",
     )
     layout = memory
-    page_module.attach(memory)
+    page_module.attach(memory, profile.page_offset)
     zone_module.attach(profile)
     vm = cython.cast(cython.pointer[vm_state], segment_cy.region_at(b"vm_state"))
     set_gfp(profile)
+    name = profile.slow_path.replace(".", "_")
+    importlib.import_module(f"smpmm.mm.slowpath_{name}_cy").attach(profile)
 
 
 def boot_memory_map():
@@ -113,40 +106,53 @@ def boot_memory_map():
 
 def set_gfp(profile: object) -> None:
     """Take the version's flag bits and its reserve for atomic requests from the profile."""
-    global gfp_wait, gfp_high, gfp_io, gfp_dma, gfp_highmem, atomic_divisor
-    gfp_wait = profile.gfp.get("__GFP_WAIT", 0)
-    gfp_high = profile.gfp.get("__GFP_HIGH", 0)
-    gfp_io = profile.gfp.get("__GFP_IO", 0)
-    gfp_dma = profile.gfp.get("__GFP_DMA", 0)
-    gfp_highmem = profile.gfp.get("__GFP_HIGHMEM", 0)
+    global gfp_wait, gfp_high, gfp_io, gfp_dma, gfp_highmem, gfp_dma32, gfp_zones
+    global gfp_emergency, atomic_divisor, fast_orders
+    core = profile.core
+    gfp_wait, gfp_io = core["WAIT"], core["IO"]
+    gfp_high, gfp_emergency = core["ATOMIC"], core["HIGH"]
+    gfp_dma, gfp_highmem, gfp_dma32 = core["DMA"], core["HIGHMEM"], core["DMA32"]
+    gfp_zones = gfp_dma | gfp_highmem | gfp_dma32
     atomic_divisor = profile.atomic_divisor
+    fast_orders = profile.fast_orders
 
 
 def init(config: object) -> None:
     """Format mem_map and the zones of a fresh segment; the monitor, acting as CPU 0."""
     global layout
+    profile = memmap.memory_profile(config)
     layout = setup_arch.hand_over(layout)
-    zone_module.init(memmap.memory_profile(config), layout)
-    build_zonelists()
-    event_cy.log(setup_arch.memory_line(memmap.memory_profile(config), layout), 6)
+    zone_init_cy.init(profile, layout)
+    build_zonelists(profile.zone_names)
+    event_cy.log(setup_arch.memory_line(profile, layout), 6)
 
 
-def build_zonelists() -> None:
-    """List the zones for each mask, best first; empty zones are left out."""
-    first: cython.int
+def build_zonelists(names: tuple) -> None:
+    """List the zones for each mask, best first; empty zones are left out.
+
+    A mask that asks for a kind of zone that the architecture lacks gets the next lower one.
+    """
+    highest: cython.int = len(names) - 1
+    normal: cython.int = highest - 1 if names[highest] == memmap.HIGHMEM else highest
+    list_zones(ZONE_DMA, 0)
+    list_zones(ZONE_NORMAL, normal)
+    list_zones(ZONE_HIGHMEM, highest)
+    list_zones(LIST_DMA32, names.index("DMA32") if "DMA32" in names else normal)
+
+
+def list_zones(list_: cython.int, first: cython.int) -> None:
+    """Fill a list with the zones from number `first` downwards."""
     index: cython.int
-    n: cython.int
-    for first in range(NR_ZONES):
-        n = 0
-        for index in range(first, -1, -1):
-            if zone_at(index).present_pages != 0:
-                zonelists[first][n] = zone_at(index)
-                n += 1
-        zonelists[first][n] = cython.NULL
+    n: cython.int = 0
+    for index in range(first, -1, -1):
+        if zone_at(index).present_pages != 0:
+            zonelists[list_][n] = zone_at(index)
+            n += 1
+    zonelists[list_][n] = cython.NULL
 
 
 def alloc_pages(gfp, order, site):
-    z: cython.pointer[cython.pointer[zone]]
+    z: cython.pointer[zone] = zonelist_for(gfp)[0]
     p: cython.pointer[page]
     owner: u64
     if order >= zone_cy.nr_orders:
@@ -155,27 +161,31 @@ def alloc_pages(gfp, order, site):
         if should_fail_alloc_page(gfp, order, site):
             return cython.NULL
     owner = owner_bits(site)
-    z = zonelist_for(gfp)
-    while z[0] != cython.NULL:
-        if atomic64_load_relaxed(cython.address(z[0].free_pages)) >= z[0].pages_low:
-            p = rmqueue(z[0], order, owner, site)
-            if p != cython.NULL:
-                if unlikely(trace_allocations):
-                    trace_event(EVENT_PAGE_ALLOC, page_to_pfn(p), order, gfp, site)
-                return p
-        z += 1
-    return alloc_pages_slowpath(gfp, order, owner, site)
+    if (
+        order < fast_orders
+        and z != cython.NULL
+        and atomic64_load_relaxed(cython.address(z.free_pages)) >= z.pages_fast
+    ):
+        p = rmqueue(z, order, owner, site)
+        if p != cython.NULL:
+            if unlikely(trace_allocations):
+                trace_event(EVENT_PAGE_ALLOC, page_to_pfn(p), order, gfp, site)
+            return p
+    p = slow_path(gfp, order, owner, site)
+    if unlikely(trace_allocations) and p != cython.NULL:
+        trace_event(EVENT_PAGE_ALLOC, page_to_pfn(p), order, gfp, site)
+    return p
 
 
 def alloc_pages_call(gfp, order, site, name):
     z: cython.pointer[zone] = zonelist_for(gfp)[0]
     p: cython.pointer[page]
     if likely(
-        order < zone_cy.nr_orders
+        order < fast_orders
         and z != cython.NULL
         and fail_page_alloc_on[0] == 0
         and not trace_allocations
-        and atomic64_load_relaxed(cython.address(z.free_pages)) >= z.pages_low
+        and atomic64_load_relaxed(cython.address(z.free_pages)) >= z.pages_fast
     ):
         p = rmqueue_call(z, order, gfp & gfp_wait != 0, site)
         if likely(p != cython.NULL):
@@ -187,87 +197,6 @@ def alloc_pages_call(gfp, order, site, name):
     p = alloc_pages(gfp, order, site)
     leave()
     return p
-
-
-def alloc_pages_slowpath(gfp, order, owner, site):
-    """Find a block in a machine that is short of memory: steps 2 to 5 of the module's text."""
-    z: cython.pointer[cython.pointer[zone]] = zonelist_for(gfp)
-    p: cython.pointer[page]
-    progress: cython.int = 1
-    wait: cython.bint
-    direct: cython.bint
-    while True:
-        if unlikely(zone_cy.backing_error != 0):
-            host_has_no_memory()
-        # Looked at anew in each round: a task that the OOM killer chose may use the reserve.
-        wait = (gfp & gfp_wait) != 0 and may_sleep_here() and not has_memalloc()
-        direct = wait and order == 0
-        p = alloc_pages_limit(z, order, LIMIT_HIGH, direct, owner, site)
-        if p == cython.NULL:
-            p = alloc_pages_limit(z, order, LIMIT_LOW, direct, owner, site)
-        if p != cython.NULL:
-            return p
-        wakeup_kswapd()
-        if wait:
-            reclaim(RECLAIM_YIELD, gfp, order)
-        p = alloc_pages_limit(z, order, LIMIT_MIN, direct, owner, site)
-        if p != cython.NULL:
-            return p
-        if not wait or progress == 0:
-            break
-        if order != 0:
-            reclaim(RECLAIM_LAUNDER, gfp, order)
-        progress = reclaim(RECLAIM_WAIT if gfp & gfp_io else RECLAIM_DIRECT, gfp, order)
-        if order != 0:
-            break
-    p = alloc_pages_last(z, order, owner, site)
-    if p == cython.NULL:
-        allocation_failed(order)
-    return p
-
-
-def alloc_pages_limit(z, order, limit, direct, owner, site):
-    """Take a block from the first zone whose free and clean pages are above a mark.
-
-    `direct`: a clean page is given up first where few are free. NULL: there is no such zone.
-    """
-    p: cython.pointer[page]
-    mark: u64
-    free: u64
-    clean: u64
-    while z[0] != cython.NULL:
-        mark = z[0].pages_min
-        if limit == LIMIT_LOW:
-            mark = z[0].pages_low
-        elif limit == LIMIT_HIGH:
-            mark = z[0].pages_high
-        free = atomic64_load_relaxed(cython.address(z[0].free_pages))
-        clean = atomic64_load_relaxed(cython.address(z[0].inactive_clean_pages))
-        if free + clean > mark:
-            if direct and clean != 0 and free < z[0].pages_min + 8:
-                reclaim_clean(z[0], 1)
-            p = rmqueue(z[0], order, owner, site)
-            if p != cython.NULL:
-                return p
-        z += 1
-    return cython.NULL
-
-
-def alloc_pages_last(z, order, owner, site):
-    """Take a block from the reserve: a quarter of min is kept, nothing from PF_MEMALLOC."""
-    p: cython.pointer[page]
-    memalloc: cython.bint = has_memalloc()
-    while z[0] != cython.NULL:
-        if (
-            memalloc
-            or atomic64_load_relaxed(cython.address(z[0].free_pages))
-            >= z[0].pages_min // atomic_divisor
-        ):
-            p = rmqueue(z[0], order, owner, site)
-            if p != cython.NULL:
-                return p
-        z += 1
-    return cython.NULL
 
 
 def has_memalloc():
@@ -303,11 +232,10 @@ def wakeup_kswapd():
             wake_kswapd_thread()
 
 
-def allocation_failed(order):
-    text: cython.char[64]
+def allocation_failed(text, level):
     atomic64_fetch_add(cython.address(vm.nr_failed), 1)
-    snprintf(text, 64, b"__alloc_pages: %llu-order allocation failed.", order)
-    log_text(text, strlen(text), 3)
+    if text != cython.NULL:
+        log_text(text, strlen(text), level)
 
 
 def free_pages_call(p, order, site):

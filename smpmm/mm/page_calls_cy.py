@@ -6,7 +6,7 @@ everything else here runs in any context.
 
 import cython
 from cython.cimports.cpus import segment_cy
-from cython.cimports.cpus.atomic import unlikely
+from cython.cimports.cpus.atomic import likely, unlikely
 from cython.cimports.cpus.callsite_cy import call_site
 from cython.cimports.cpus.handle_cy import Handle, address_of, int_or_address_of
 from cython.cimports.cpus.percpu_cy import enter, leave
@@ -49,9 +49,7 @@ class Page(Handle):
 
 
 def page_struct_address(p):
-    return segment_cy.direct_start + cython.cast(
-        u64, cython.cast(cython.pointer[cython.uchar], p) - segment_cy.ram
-    )
+    return page_cy.mem_map_address + page_to_pfn(p) * page_cy.struct_page_bytes
 
 
 def handle_of(p):
@@ -59,14 +57,16 @@ def handle_of(p):
 
 
 def page_of(handle):
-    first: u64 = page_struct_address(page_cy.mem_map)
-    address: u64 = address_of(handle)
-    offset: u64 = address - first
-    if address < first or offset % cython.sizeof(page) != 0:
+    offset: u64 = address_of(handle) - page_cy.mem_map_address
+    bytes_: u64 = page_cy.struct_page_bytes
+    pfn: u64
+    if likely(bytes_ == cython.sizeof(page)):
+        pfn = offset // cython.sizeof(page)
+    else:
+        pfn = offset // bytes_
+    if pfn * bytes_ != offset or pfn >= page_cy.nr_pages:
         return cython.NULL
-    if offset // cython.sizeof(page) >= page_cy.nr_pages:
-        return cython.NULL
-    return page_cy.mem_map + offset // cython.sizeof(page)
+    return page_cy.mem_map + pfn
 
 
 def page_at(pfn: cython.ulonglong):

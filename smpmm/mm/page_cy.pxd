@@ -48,7 +48,9 @@ cdef public struct page:         # 64 bytes, one cache line
     u64 virtual                  # address of a high page while kmapped, else 0; kmap_lock
     u64 buffers                  # native address of the first buffer_head (buffer cache)
 
-cdef page *mem_map               # [nr_pages]
+cdef page *mem_map               # [nr_pages]; in RAM where the version's struct is no smaller
+cdef u64 mem_map_address         # kernel address of the version's own mem_map
+cdef u64 struct_page_bytes       # the distance of the addresses of two of its entries
 cdef u64 nr_pages                # page frames of the machine
 cdef u64 max_low_pfn             # frames below are direct-mapped
 

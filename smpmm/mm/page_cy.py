@@ -5,6 +5,9 @@ allocated by whom and where, part of a slab, reserved. It stands in the first pa
 block; the words of the other pages are 0. All indexes (free lists, counters) can be rebuilt
 from it.
 
+The version's own mem_map lies in RAM and costs what it costs there. Ours is in its place where
+it fits, else in a region of the segment; the address of an entry is the version's either way.
+
 Invariant: walking from a zone's first page by the orders that the truth words say, each step
 lands on the first page of a block.
 """
@@ -13,21 +16,30 @@ import cython
 from cython.cimports.cpus import segment_cy
 from cython.cimports.cpus.atomic import atomic64_load
 
+from smpmm.mm import memmap
 
-def attach(memory: object) -> None:
-    """Find mem_map in RAM; `memory` is a memmap.MemoryMap. The monitor, before it forks."""
-    global mem_map, nr_pages, max_low_pfn
+
+def regions(config: object) -> dict:
+    """Return the region of mem_map, if the version's own has no room for ours in RAM."""
+    memory = memmap.memory_map_of(config)
+    size: u64 = cython.sizeof(page) * memory.nr_pages
+    return {"mem_map": size} if size > memory.mem_map_bytes else {}
+
+
+def attach(memory: object, page_offset: cython.ulonglong) -> None:
+    """Find mem_map; `memory` is a memmap.MemoryMap. The monitor, before it forks."""
+    global mem_map, nr_pages, max_low_pfn, mem_map_address, struct_page_bytes
     start: u64 = memory.mem_map_start
-    if cython.sizeof(page) * memory.nr_pages > memory.mem_map_bytes:
-        raise ValueError(
-            f"mem_map has {memory.mem_map_bytes} bytes for {memory.nr_pages} pages "
-            f"of {cython.sizeof(page)}"
-        )
+    nr_pages = memory.nr_pages
+    max_low_pfn = memory.max_low_pfn
+    mem_map_address = page_offset + start
+    struct_page_bytes = cython.sizeof(page)
     mem_map = cython.cast(
         cython.pointer[page], cython.cast(cython.ulonglong, segment_cy.ram) + start
     )
-    nr_pages = memory.nr_pages
-    max_low_pfn = memory.max_low_pfn
+    if struct_page_bytes * nr_pages > memory.mem_map_bytes:
+        struct_page_bytes = memory.mem_map_bytes // (nr_pages + 1)
+        mem_map = cython.cast(cython.pointer[page], segment_cy.region_at(b"mem_map"))
 
 
 def truth_at(pfn: cython.ulonglong) -> int:

@@ -73,8 +73,8 @@ def regions(config: object) -> dict[str, int]:
 def attach(config: object) -> None:
     """Find the queues, and be what the page allocator asks when memory is short."""
     global _gfp_io, _gfp_kswapd
-    gfp = memmap.memory_profile(config).gfp
-    _gfp_io, _gfp_kswapd = gfp["__GFP_IO"], gfp["GFP_KSWAPD"]
+    core = memmap.memory_profile(config).core
+    _gfp_io, _gfp_kswapd = core["IO"], core["KSWAPD"]
     reclaim_cy.attach(config)
     sched.services[KSWAPD] = "smpmm.mm.reclaim:kswapd"
     sched.services[BDFLUSH] = "smpmm.mm.reclaim:bdflush"

@@ -21,7 +21,14 @@ if TYPE_CHECKING:
     from smpmm.profile import MemoryProfile
 
 EBDA_START: Final = 0x9FC00  # extended BIOS data: the last KiB below 640 KiB
+BIOS_END: Final = 0x100000  # from EBDA_START to here there is no RAM
+HIGHMEM: Final = "HighMem"
 PGDIR_BYTES: Final = 4 << 20  # mapped by one page table
+
+
+def low_end(spans: Sequence[ZoneSpan]) -> int:
+    """Return the first frame behind low memory."""
+    return max(span.end_pfn for span in spans if span.name != HIGHMEM)
 
 
 @dataclass(frozen=True)
@@ -44,7 +51,7 @@ class Setup:
     ) -> None:
         self.page = 1 << profile.page_shift
         self.profile = profile
-        self.bootmem = Bootmem(end=spans[1].end_pfn, page=self.page)
+        self.bootmem = Bootmem(end=low_end(spans), page=self.page)
         self.uses: list[BootUse] = []
         self._setup_memory(kernel_end)
         self._paging_init(spans)
@@ -69,9 +76,12 @@ class Setup:
         bitmap = -(-kernel_end // page) * page
         nr_bytes = -(-bootmem.end // 8)
         low, start = bootmem.end * page, self.profile.kernel_start
-        bootmem.free(0, min(EBDA_START, low))
-        if low > start:
-            bootmem.free(start, low - start)
+        if self.profile.has_bios_areas:
+            bootmem.free(0, min(EBDA_START, low))
+            if low > BIOS_END:
+                bootmem.free(BIOS_END, low - BIOS_END)
+        else:
+            bootmem.free(0, low)
         # The kernel's own sum reserves a page more than the bitmap fills.
         end = min(bitmap + nr_bytes + page - 1, low)
         if end > start:
@@ -131,10 +141,11 @@ def hand_over(memory: MemoryMap) -> MemoryMap:
 def bitmaps(profile: MemoryProfile, nr_pages: int) -> Iterator[int]:
     """Return the bytes of a zone's buddy bitmaps by order: a bit for each pair, whole words.
 
-    The largest order has none; a zone without pages has none at all.
+    The largest order has none; a zone without pages has none at all. Later versions keep the
+    order in the struct page instead.
     """
     word = 8 if profile.page_offset >> 32 else 4
-    if nr_pages:
+    if nr_pages and profile.has_bitmaps:
         for order in range(profile.nr_orders - 1):
             nr_bytes = ((nr_pages - 1) >> (order + 4)) + 1
             yield -(-nr_bytes // word) * word
@@ -147,7 +158,9 @@ def memory_line(profile: MemoryProfile, memory: MemoryMap) -> str:
     """
     kib = (1 << profile.page_shift) // 1024
     kept = sum(last - first for first, last in memory.reserved)
-    hole = (profile.kernel_start >> profile.page_shift) - (EBDA_START >> profile.page_shift)
+    hole = (BIOS_END >> profile.page_shift) - (EBDA_START >> profile.page_shift)
+    if not profile.has_bios_areas:
+        hole = 0
     high = memory.nr_pages - memory.max_low_pfn
     return (
         f"Memory: {(memory.nr_pages - kept) * kib}k/{memory.nr_pages * kib}k available "

@@ -8,7 +8,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from types import MappingProxyType
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from smpmm.profile import Profile
 
 SLAB_NO_REAP: Final = 0x1000
 SLAB_HWCACHE_ALIGN: Final = 0x2000
@@ -153,11 +156,27 @@ PROFILES: Final = MappingProxyType({("2.4.5", "i386"): SLAB_2_4_5_I386})
 
 def slab_profile(config: object) -> SlabProfile:
     """Return the slab figures of a machine's version, those of 2.4.5 when it does not say, in
-    the build that its options ask for."""
+    the build that its options ask for.
+
+    A version that is not here has 2.4.5's with its own flags, sizes of a page and of a line.
+    """
     profile = getattr(config, "profile", None)
     key = getattr(profile, "version", "2.4.5"), getattr(profile, "arch", "i386")
     options = getattr(config, "options", {})
+    figures = PROFILES.get(key)
+    if figures is None:
+        figures = SLAB_2_4_5_I386 if profile is None else _borrowed(profile)
+    return replace(figures, statistics=bool(options.get("slab_statistics")))
+
+
+def _borrowed(profile: Profile) -> SlabProfile:
+    """Return 2.4.5's figures with a version's own flags, sizes of a page and of a line."""
     return replace(
-        PROFILES.get(key, SLAB_2_4_5_I386),
-        statistics=bool(options.get("slab_statistics")),
+        SLAB_2_4_5_I386,
+        bytes_per_word=profile.arch_profile.bytes_per_word,
+        l1_cache_bytes=profile.arch_profile.l1_cache_bytes,
+        page_bytes=1 << profile.memory.page_shift,
+        sizeof_slab=24 if profile.arch_profile.bits == 32 else 40,
+        level_mask=profile.memory.core["LEVEL"],
+        no_grow=profile.memory.gfp.get("__GFP_NO_GROW", 1 << 31),
     )

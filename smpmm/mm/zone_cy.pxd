@@ -13,7 +13,7 @@ cdef enum:
     ZONE_NORMAL = 1
     ZONE_HIGHMEM = 2
 
-    BACKED_PAGES = 512           # the unit in which RAM gets host memory: 2 MiB
+    BACKED_PAGES = 512           # in units of as many pages, at least, RAM gets host memory
 
     FREE_DONE = 0                # freed, or one reference fewer
     FREE_BAD = -1                # the truth forbids it: nothing was changed
@@ -26,8 +26,9 @@ cdef public struct free_area:
 cdef public struct zone:
     spinlock lock                # guards all below and truth, links, count of the zone's pages
     u64 free_pages
-    u64 pages_min                # watermarks, pages; constant after boot
-    u64 pages_low
+    u64 pages_fast               # constant after boot, as the marks: with so many free pages,
+                                 # a request for this zone need not look at anything else
+    u64 pages_low                # watermarks, pages
     u64 pages_high
     u64 zone_start_pfn
     u64 spanned_pages            # 0: the machine has no such zone
@@ -38,8 +39,11 @@ cdef public struct zone:
     u64 inactive_clean_pages     # of the buffer cache, free for the taking; its lock
     u64 index                    # ZONE_*
     char name[16]
+    u64 pages_min                # the third watermark
+    u64 reserve[3]               # added to a mark for requests that would have a higher zone
 
 cdef zone *zones                 # [NR_ZONES]
+cdef bint upper_half             # a split hands out the upper half, and lists the lower one
 cdef u64 nr_orders               # blocks have 2**0 .. 2**(nr_orders - 1) pages
 
 # The zone of a page frame. Any context, no lock: borders never change.
@@ -86,7 +90,8 @@ cdef page *head_page(page *p) noexcept      # first page of its block; no lock, 
 # Host memory: RAM above what boot reserves is backed when its block is first handed out. An
 # errno of the host when that failed in this process: the machine must end.
 cdef int backing_error
-cdef u8 *backed                  # 1: the 512 frames have host memory; by the zone's lock
+cdef u64 backed_pages            # the unit: blocks of the highest order
+cdef u8 *backed                  # 1: the unit has host memory; guarded by the zone's lock
 cdef bint back_block(u64 pfn) noexcept
 
 # Of zone_cy and page_check_cy alone; the zone's lock is held.
@@ -123,6 +128,4 @@ cdef u64 head_of(zone *z, u64 pfn) noexcept
 cdef void recover_zone(spinlock *lock) noexcept
 cdef void rebuild_zone(zone *z) noexcept
 cdef void clear_inside(u64 pfn, u64 end) noexcept
-cdef void init_zone_pages(zone *z, object reserved)
-cdef void init_free_range(zone *z, u64 pfn, u64 end) noexcept
-cdef void init_watermarks(zone *z, object profile)
+cdef void expand_upwards(zone *z, page *head, u64 high, u64 low) noexcept

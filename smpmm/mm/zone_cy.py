@@ -1,19 +1,18 @@
 """Zones: the buddy allocator of 2.4 (mm/page_alloc.c: rmqueue, expand, __free_pages_ok).
 
-One spinlock per zone. A split keeps the upper half and lists the lower one; lists are last in,
-first out. Under the lock the truth changes by one committing store, so that a process may be
-killed at any point: the survivors' recovery rebuilds free lists and counters from the truth.
+One spinlock per zone. A split keeps the upper half and lists the lower one, from 2.6 on the
+other way round; lists are last in, first out. Under the lock the truth changes by one
+committing store, so that a process may be killed at any point: the survivors' recovery
+rebuilds free lists and counters from the truth.
 
 - Allocation: the words of the split-off pieces and of the block handed out are written
   inside the old block, where they do not count yet; lowering the order of the old head
-  commits them all.
+  commits them all. Where the old head is handed out itself, that is the one store.
 - Free: storing FREE with the merged order at the merged head commits the free and all merges;
   the words of the inner heads are cleared behind it, by recovery if need be.
 
 Lock order: a zone's lock is innermost, but for the locks of event rings.
 """
-
-import os
 
 import cython
 from cython.cimports.cpus import segment_cy
@@ -37,9 +36,7 @@ from cython.cimports.cpus.percpu_cy import (
     this_process,
 )
 from cython.cimports.cpus.spinlock_cy import (
-    CLASS_SPIN,
     RECOVER_ZONE,
-    lock_class_named,
     raw_spin_lock_irqsave,
     raw_spin_unlock_irqrestore,
     register_recovery,
@@ -47,16 +44,13 @@ from cython.cimports.cpus.spinlock_cy import (
     spin_entered,
     spin_give_up,
     spin_leave,
-    spinlock_init,
 )
-from cython.cimports.libc.string import memset, strncpy
 from cython.cimports.smpmm.mm import page_cy
 from cython.cimports.smpmm.mm.page_cy import (
     PAGE_ALLOC,
     PAGE_BUFFER,
     PAGE_FREE,
     PAGE_INSIDE,
-    PAGE_RESERVED,
     PAGE_SLAB,
     TRUTH_HEAD,
     TRUTH_KIND,
@@ -67,8 +61,6 @@ from cython.cimports.smpmm.mm.page_cy import (
     truth_order,
 )
 
-from cpus.errors import MachineError
-from smpmm.config import RESERVED_BYTES
 from smpmm.mm import memmap
 
 
@@ -83,59 +75,26 @@ def regions(config: object) -> dict:
 
 def attach(profile: object) -> None:
     """Find the zones in the attached segment and register their recovery. The monitor."""
-    global zones, nr_orders, backed
+    global zones, nr_orders, upper_half, backed, backed_pages
     backed = cython.cast(cython.pointer[u8], segment_cy.region_at(b"ram_backed"))
     zones = cython.cast(cython.pointer[zone], segment_cy.region_at(b"zones"))
     if profile.nr_orders > NR_ORDERS_MAX:
         raise ValueError(f"{profile.nr_orders} orders, at most {NR_ORDERS_MAX}")
     nr_orders = profile.nr_orders
+    upper_half = profile.upper_half
+    # Blocks of the highest order get host memory as a whole, if they are not too small for it.
+    backed_pages = cython.cast(u64, 1) << (nr_orders - 1)
+    if backed_pages < BACKED_PAGES:
+        backed_pages = BACKED_PAGES
     register_recovery(RECOVER_ZONE, recover_zone)
 
 
-def init(profile: object, memory: object) -> None:
-    """Format the zones of a fresh segment: everything that is not reserved becomes free."""
-    class_: cython.ushort = lock_class_named(b"zone->lock", CLASS_SPIN, RECOVER_ZONE)
-    memset(zones, 0, NR_ZONES * cython.sizeof(zone))
-    for index, span in enumerate(memory.zones):
-        z: cython.pointer[zone] = cython.address(zones[index])
-        spinlock_init(cython.address(z.lock), class_)
-        z.index = index
-        encoded: bytes = span.name.encode()
-        strncpy(z.name, encoded, 15)
-        z.zone_start_pfn = span.start_pfn
-        z.spanned_pages = span.end_pfn - span.start_pfn
-        init_zone_pages(z, memory.reserved)
-        z.present_pages = z.free_pages
-        if z.spanned_pages:
-            init_watermarks(z, profile)
-    init_backing(memory.nr_pages, RESERVED_BYTES >> page_cy.PAGE_SHIFT)
-
-
-def init_backing(pages: u64, reserved_pages: u64) -> None:
-    """Back the RAM that is not made of free blocks of the highest order; the rest comes later.
-
-    Boot has reserved all of a machine of up to `reserved_pages`.
-    """
-    pfn: u64
-    whole: u64 = PAGE_FREE | (nr_orders - 1) << TRUTH_ORDER_SHIFT
-    for pfn in range(0, pages, BACKED_PAGES):
-        backed[pfn // BACKED_PAGES] = 1
-        if pages <= reserved_pages:
-            continue
-        if BACKED_PAGES == 1 << (nr_orders - 1) and pfn_to_page(pfn).truth == whole:
-            backed[pfn // BACKED_PAGES] = 0
-        elif not back_block(pfn):
-            raise MachineError(
-                f"the host has no memory for page frames {pfn:#x} to {pfn + BACKED_PAGES:#x}: "
-                f"{os.strerror(backing_error)}"
-            )
-
-
 def back_block(pfn):
-    """Give 512 frames host memory; false, with backing_error set, when the host has none."""
+    """Give the frames of the unit host memory; false, with backing_error set, when the host
+    has none."""
     global backing_error
     backing_error = -segment_reserve(
-        pfn << page_cy.PAGE_SHIFT, cython.cast(u64, BACKED_PAGES) << page_cy.PAGE_SHIFT
+        pfn << page_cy.PAGE_SHIFT, backed_pages << page_cy.PAGE_SHIFT
     )
     return backing_error == 0
 
@@ -143,46 +102,6 @@ def back_block(pfn):
 def host_error() -> int:
     """Return the errno of the host when it had no memory for RAM; 0: all is well."""
     return backing_error
-
-
-def init_zone_pages(z, reserved):
-    """Write the truth of a zone's pages: reserved frames one by one, the rest free."""
-    pfn: u64 = z.zone_start_pfn
-    end: u64 = z.zone_start_pfn + z.spanned_pages
-    first: u64
-    last: u64
-    for span in reserved:
-        first = min(max(span[0], pfn), end)
-        last = min(max(span[1], pfn), end)
-        init_free_range(z, pfn, first)
-        for pfn in range(first, last):
-            pfn_to_page(pfn).truth = PAGE_RESERVED
-            pfn_to_page(pfn).count = 1
-        pfn = last
-    init_free_range(z, pfn, end)
-
-
-def init_free_range(z, pfn, end):
-    """Free the frames [pfn, end) in the largest aligned blocks."""
-    order: u64
-    while pfn < end:
-        order = nr_orders - 1
-        while pfn & ((cython.cast(u64, 1) << order) - 1) or pfn + (1 << order) > end:
-            order -= 1
-        pfn_to_page(pfn).truth = PAGE_FREE | order << TRUTH_ORDER_SHIFT
-        area_add(cython.address(z.free_area[order]), pfn_to_page(pfn))
-        z.free_pages += cython.cast(u64, 1) << order
-        pfn += cython.cast(u64, 1) << order
-
-
-def init_watermarks(z, profile):
-    """Compute min, low and high of a zone from its size (2.4: free_area_init_core)."""
-    mark: u64 = z.spanned_pages // cython.cast(u64, profile.zone_balance_ratio[z.index])
-    least: u64 = profile.zone_balance_min_pages
-    most: u64 = profile.zone_balance_max_pages
-    z.pages_min = min(max(mark, least), most)
-    z.pages_low = 2 * z.pages_min
-    z.pages_high = 3 * z.pages_min
 
 
 def rmqueue(z, order, owner, site):
@@ -219,18 +138,21 @@ def take_block(z, order, owner):
         if high >= nr_orders:
             return cython.NULL
         head = z.free_area[high].first
-    if unlikely(high == nr_orders - 1 and backed[page_to_pfn(head) // BACKED_PAGES] == 0):
+    if unlikely(high == nr_orders - 1 and backed[page_to_pfn(head) // backed_pages] == 0):
         if not back_block(page_to_pfn(head)):
             return cython.NULL
-        backed[page_to_pfn(head) // BACKED_PAGES] = 1
+        backed[page_to_pfn(head) // backed_pages] = 1
     area_del(cython.address(z.free_area[high]), head)
     p = head
     if high != order:
-        p = expand(z, head, high, order)
+        if upper_half:
+            p = expand(z, head, high, order)
+        else:
+            expand_upwards(z, head, high, order)
     p.count = 1
     p.flags = 0
     p.truth = PAGE_ALLOC | order << TRUTH_ORDER_SHIFT | owner
-    if high != order:
+    if p != head:
         armed = kill_point_armed()
         compiler_barrier()
         kill_point_of(armed, KILL_PAGE_SPLIT)
@@ -264,6 +186,31 @@ def expand(z, head, high, low):
         area.nr_free = 1
         p += size
     return p
+
+
+def expand_upwards(z, head, high, low):
+    """Split a block of order `high`: list upper halves, leave the lower piece of order `low`.
+
+    There was no block of an order between the two. The head's own word still has the old
+    order: the caller's store of its new one commits all.
+    """
+    p: cython.pointer[page]
+    area: cython.pointer[free_area] = cython.address(z.free_area[high])
+    size: u64 = cython.cast(u64, 1) << high
+    truth: u64 = PAGE_FREE | high << TRUTH_ORDER_SHIFT
+    least: u64 = cython.cast(u64, 1) << low
+    while size > least:
+        size >>= 1
+        area -= 1
+        truth -= 1 << TRUTH_ORDER_SHIFT
+        p = head + size
+        p.truth = truth
+        p.lru_prev = cython.NULL
+        p.lru_next = cython.NULL
+        area.first = p
+        area.nr_free = 1
+    compiler_barrier()
+    kill_point_of(kill_point_armed(), KILL_PAGE_SPLIT)
 
 
 def free_block(p, order, kind, site):

@@ -178,6 +178,7 @@ DEVICES = (
     everywhere("capable", lambda env: capable(CAP_SYS_ADMIN)),
     everywhere("MKDEV", lambda env: MKDEV(10, 1)),
     everywhere("MAJOR", lambda env: MAJOR(MKDEV(10, 1))),
+    everywhere("KERNEL_VERSION", lambda env: KERNEL_VERSION(2, 4, 5)),
     everywhere("MINOR", lambda env: MINOR(MKDEV(10, 1))),
     everywhere("_IOC", lambda env: _IOC(_IOC_READ, "k", 1, 4)),
     everywhere("_IO", lambda env: _IO("k", 1)),

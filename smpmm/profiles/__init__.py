@@ -1,0 +1,1 @@
+"""What a kernel version on an architecture decides: tables of facts, one file per subject."""

@@ -134,10 +134,11 @@ def boot(config: Config) -> tuple[int, dict[str, Any]]:
     sparse = [name for module in modules for name in getattr(module, "SPARSE_REGIONS", ())]
     # Holes last: what is reserved at boot is one range.
     regions = {name: regions[name] for name in sorted(regions, key=sparse.__contains__)}
-    header_at, offsets, size = segment_cy.layout(config.ram_bytes, regions)
+    header_at, offsets, size = segment_cy.layout(config.installed_bytes, regions)
     end = min([offsets[name] for name in sparse], default=size)
-    start = 0 if config.ram_bytes <= RESERVED_BYTES else header_at
-    fd, what = make_segment(size, ((start, end - start),))
+    # What RAM there is above the kernel's gets host memory when it is mapped.
+    low = ((0, config.ram_bytes),) if config.ram_bytes <= RESERVED_BYTES else ()
+    fd, what = make_segment(size, (*low, (header_at, end - header_at)))
     address = map_segment(fd, size)
     host_cy.keep_segment(fd)
     segment_cy.format_header(

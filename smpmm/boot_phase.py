@@ -39,7 +39,7 @@ def init(config: Any) -> None:
     memory = memmap.memory_map_of(config)
     profile = memmap.memory_profile(config)
     setup = memmap.set_up(profile, memory.zones)
-    log_layout(memory, setup)
+    log_layout(config, memory, setup)
     setup.bootmem.log = lambda text: event_cy.log(text, KERN_WARNING)
     setup_arch.begin(setup)
     nr_own = len(setup.uses)
@@ -58,11 +58,17 @@ def init(config: Any) -> None:
     values = ship.dumps(results)
 
 
-def log_layout(memory: memmap.MemoryMap, setup: Setup) -> None:
+def log_layout(config: Any, memory: memmap.MemoryMap, setup: Setup) -> None:
     """Write what the machine's memory is, and who has what of it, to the log."""
     event_cy.log("BIOS-provided physical RAM map:", KERN_INFO)
     for start, end, name in memmap.e820(memory):
         event_cy.log(f" BIOS-e820: {start:016x} - {end:016x} ({name})", KERN_INFO)
+    if config.installed_bytes > config.ram_bytes:
+        event_cy.log(
+            f"mem={config.ram_bytes >> 10}k: RAM from {config.ram_bytes:08x} to "
+            f"{config.installed_bytes - 1:08x} is left alone",
+            KERN_INFO,
+        )
     event_cy.log(f"On node 0 totalpages: {memory.nr_pages}", KERN_DEBUG)
     for number, zone in enumerate(memory.zones):
         event_cy.log(f"zone({number}): {zone.end_pfn - zone.start_pfn} pages.", KERN_DEBUG)

@@ -48,6 +48,11 @@ class Config:
         return profile_for(self.kernel, self.arch)
 
     @property
+    def installed_bytes(self) -> int:
+        """How much RAM is there: what lies above the kernel's, it leaves alone."""
+        return self.options.get("ram") or self.ram_bytes
+
+    @property
     def disk(self) -> str | None:
         """The host file behind /dev/hda; without one it is empty and ends with the machine."""
         return self.options.get("disk")
@@ -167,6 +172,7 @@ def parse_disk(name: str, value: Any) -> str:
 # What a command line or a keyword may say, beside the machine's own parameters.
 OPTIONS: Final[dict[str, Callable[[str, Any], Any]]] = {
     "mem": parse_bytes,
+    "ram": parse_bytes,
     "highmem": parse_bytes,
     "maxcpus": lambda name, value: parse_int(name, value, 1, MAX_CPUS),
     "disk": parse_disk,
@@ -282,7 +288,11 @@ def make_config(
         profile = profile_for(str(kernel), arch)
     except ValueError as error:
         raise ConfigError(str(error)) from None
-    sizes = zones_of(profile, parsed.get("mem"), parsed.get("highmem"), zones)
+    ram = parsed.get("ram")
+    mem = parsed.get("mem", ram)
+    sizes = zones_of(profile, mem, parsed.get("highmem"), zones)
+    if ram is not None and ram < sum(sizes.values()):
+        raise ConfigError(f"ram={ram}: less than the {sum(sizes.values())} bytes of mem")
     try:
         memmap.memory_map(profile.memory, sizes)
     except ValueError as error:

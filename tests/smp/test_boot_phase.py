@@ -129,3 +129,21 @@ def test_a_boot_that_fails_says_which_function_and_why(function, says: str) -> N
 def test_boot_takes_a_list_of_functions(boot) -> None:
     with pytest.raises(ConfigError, match="boot"):
         Machine(cpus=1, boot=boot)
+
+
+def test_mem_leaves_ram_above_it_alone() -> None:
+    with Machine(cpus=1, ram="32M", cmdline="mem=24M") as machine:
+        log = machine.dmesg()
+        assert "mem=24576k: RAM from 01800000 to 01ffffff is left alone" in log
+        assert "On node 0 totalpages: 6144" in log
+        assert machine.proc("iomem").splitlines()[5] == "00100000-017fffff : System RAM"
+        with pytest.raises(Exception, match="paging request at virtual address c1800000"):
+            machine.run(peek, 0xC1800000, 4)
+        machine.check()
+
+
+def test_ram_alone_is_all_of_it_and_less_than_mem_is_refused() -> None:
+    with Machine(cpus=1, ram="24M") as machine:
+        assert "On node 0 totalpages: 6144" in machine.dmesg()
+    with pytest.raises(ConfigError, match="ram=16777216: less than the 25165824 bytes of mem"):
+        Machine(cpus=1, ram="16M", mem="24M")

@@ -188,8 +188,12 @@ def run_directory() -> str:
     return scratch.make_directory("smpmm-", parent)
 
 
-def main(control_fd: int, user_pid: int) -> None:
-    """Be the monitor of a machine: the whole life of its process."""
+def main(control_fd: int, user_pid: int, hooked: dict[str, str]) -> None:
+    """Be the monitor of a machine: the whole life of its process.
+
+    `hooked` are modules of the user's program that are not on the path: name → file.
+    """
+    late_site.hooked.update(hooked)
     monitor.silence()
     host_cy.set_name("smpmm/monitor")
     control = socket.socket(fileno=control_fd)

@@ -27,7 +27,7 @@ ANSWER_S = 5  # for a report from a CPU; then the segment is read from outside
 START = """import gc; gc.disable()
 import sys; sys.path[:] = {path!r}; sys.prefix, sys.exec_prefix = {prefix!r}
 from cpus import late; late.install()
-from smpmm.boot import main; main({fd}, {pid})"""
+from smpmm.boot import main; main({fd}, {pid}, {hooked!r})"""
 HOME = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 
@@ -282,13 +282,33 @@ def start_monitor(control: socket.socket) -> subprocess.Popen:
     if HOME not in path:  # found by an import hook, which the monitor begins without
         path.append(HOME)
     prefix = (sys.prefix, sys.exec_prefix)
-    code = START.format(path=path, prefix=prefix, fd=fd, pid=os.getpid())
+    hooked = hooked_modules(path)
+    code = START.format(path=path, prefix=prefix, fd=fd, pid=os.getpid(), hooked=hooked)
     return subprocess.Popen(
         [sys.executable, "-S", "-c", code],
         pass_fds=(fd,),
         start_new_session=True,
         stdin=subprocess.DEVNULL,
     )
+
+
+def hooked_modules(path: list[str]) -> dict[str, str]:
+    """Return the files of top-level modules that were found elsewhere than on `path`.
+
+    An import hook gave them, as that of an editable install does.
+    """
+    found = {}
+    for name, module in list(sys.modules.items()):
+        origin = getattr(getattr(module, "__spec__", None), "origin", None)
+        if "." in name or name == "__main__" or not origin or not origin.endswith(".py"):
+            continue
+        place, file = os.path.split(origin)
+        if file == "__init__.py":
+            place, file = os.path.split(place)
+            file += ".py"
+        if place not in path or file != f"{name}.py":
+            found[name] = origin
+    return found
 
 
 def share_on_fork(connection: Connection) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import astuple
 from typing import Any, Final
 
 from cpus.errors import CpuDied, MachineError
@@ -95,16 +96,17 @@ class MachineCalls:
         loaded, ConfigError for a parameter or a file that is not Python, FrozenStateError for
         state kept in Python.
         """
-        from smpmm import module
+        from smpmm import objfile
 
-        stem, file, source = module.find_source(name)
+        stem, file, source = objfile.find_source(name)
         prefix = f"{stem}."
         given = {
             option.removeprefix(prefix): value
             for option, value in self.config.options.items()
             if option.startswith(prefix)
         }
-        self._syscall("smpmm.module:insmod", stem, file, source, given | parameters)
+        image = objfile.compile_source(stem, file, source, given | parameters)
+        self._syscall("smpmm.module:insmod", *astuple(image))
 
     def rmmod(self, name: str) -> Any:
         """Remove a module; returns what it did not free, false when that is nothing.

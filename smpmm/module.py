@@ -1,6 +1,6 @@
-"""Loadable modules: insmod, rmmod, and what a module's source declares (kernel/module.c, 2.4).
+"""Loadable modules: insmod, rmmod, and what a module declares (kernel/module.c, 2.4).
 
-A driver is read as source into a namespace of its own, never imported. Its top level and its
+A driver comes compiled (`smpmm.objfile`) and is never imported. Its top level and its
 init function run once, on the CPU that serves insmod; every other process gets the namespace
 (`smpmm.namespace`). Init alone may rebind globals; they are shipped as they are when it
 returns. Not modelled: dependencies between modules, autoclean, kmod.
@@ -8,13 +8,12 @@ returns. Not modelled: dependencies between modules, autoclean, kmod.
 
 from __future__ import annotations
 
-import ast
-import contextlib
 import errno
+import marshal
 import os
 import sys
 import types
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
 from typing import Any
 
@@ -24,7 +23,6 @@ from cpus.handle_cy import Handle
 from smpmm import frozen, leaks, module_table_cy, namespace, static, text_cy
 from smpmm.syscall import system_call
 
-DRIVERS = os.path.join(os.path.dirname(__file__), "drivers")
 STRUCT_MODULE_BYTES = 64  # what struct module takes at the start of the static data
 KERN_WARNING = 4
 KERN_INFO = 6
@@ -118,69 +116,21 @@ def MOD_DEC_USE_COUNT() -> None:
 # insmod
 
 
-def find_source(name: str) -> tuple[str, str, str]:
-    """Return (module's name, path, source) of a bundled driver or a path to a .py file.
-
-    Runs on the user's side. ConfigError when there is none.
-    """
-    path = name
-    if not name.endswith(".py") and os.sep not in name:
-        path = os.path.join(DRIVERS, f"{name}.py")
-    if not os.path.isfile(path):
-        bundled = ", ".join(sorted(filter(is_driver, os.listdir(DRIVERS)))).replace(".py", "")
-        raise ConfigError(f"insmod: {name}: no module by that name; bundled are {bundled}")
-    stem = os.path.splitext(os.path.basename(path))[0]
-    return stem, os.path.realpath(path), read_text(path)
-
-
-def is_driver(name: str) -> bool:
-    """Return whether a file of the bundled drivers declares an init function."""
-    return name.endswith(".py") and "@module_init" in read_text(os.path.join(DRIVERS, name))
-
-
-def read_text(path: str) -> str:
-    """Return the text of a Python file; ConfigError when it is none."""
-    with open(path, encoding="utf-8") as file:
-        try:
-            return file.read()
-        except UnicodeDecodeError as error:
-            raise ConfigError(f"insmod: {path} is no Python source: {error}") from None
-
-
-@contextlib.contextmanager
-def _reading(name: str, file: str) -> Iterator[None]:
-    """Name the file, and the line, in an error of the compiler: a ConfigError."""
-    try:
-        yield
-    except (SyntaxError, ValueError) as error:  # ValueError: a null byte
-        where, what = "", str(error)
-        if isinstance(error, SyntaxError):
-            where = f", line {error.lineno}," if error.lineno else ""
-            what = error.msg + (f": {error.text.strip()[:80]}" if error.text else "")
-        raise ConfigError(f"insmod {name}: {file}{where} cannot be compiled: {what}") from None
-
-
 @system_call("insmod")
-def insmod(name: str, file: str, source: str, given: Mapping[str, Any]) -> None:
+def insmod(
+    name: str, file: str, code: bytes, words: Sequence[str], values: Mapping[str, Any]
+) -> None:
     """Load a module and run its init function; the body of the system call, may sleep.
 
-    FileExistsError when it is loaded, ConfigError for its parameters and for what is not
-    Python, FrozenStateError when it keeps state in Python, OSError with init's errno: then all
-    is undone.
-    """
-    from smpmm import parameters  # with `ast`, for the one process that inserts modules
+    The arguments are an `objfile.Object`.
 
-    with _reading(name, file):
-        tree = ast.parse(source, file)
-    declared = parameters.declared(tree, name)
-    values = parameters.check_given(name, declared, given)
+    FileExistsError when it is loaded, FrozenStateError when it keeps state in Python, OSError
+    with init's errno: then all is undone.
+    """
     serial = _claim(name, file)
-    words = [one for one, letter in declared.items() if letter != "s"]
     token = _loading.set(None)
     try:
-        with _reading(name, file):
-            code = compile(parameters.rewrite(tree, words), file, "exec")
-        space = _execute(serial, name, file, code, words, values)
+        space = _execute(serial, name, file, marshal.loads(code), words, values)
         kill_cy.pass_point("module")
         _check_frozen(name, space)
         _ship(serial)
@@ -213,7 +163,7 @@ def _execute(
     name: str,
     file: str,
     code: types.CodeType,
-    words: list[str],
+    words: Sequence[str],
     values: Mapping[str, Any],
 ) -> dict[str, Any]:
     """Run a module's top level in a fresh namespace."""
@@ -235,7 +185,7 @@ def _execute(
     return space
 
 
-def _parameter_struct(serial: int, name: str, words: list[str]) -> Any:
+def _parameter_struct(serial: int, name: str, words: Sequence[str]) -> Any:
     from smpmm import kstruct
 
     cls: Any = kstruct.StructType(

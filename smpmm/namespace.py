@@ -12,8 +12,9 @@ import marshal
 import types
 from typing import Any
 
-from cpus import ship
+from cpus import rebuild, ship
 from smpmm import kernel_names, symbols
+from smpmm.kstruct import StructType
 
 # The name, in a module's globals, of the struct of its integer parameters.
 PARAMETERS = "__parameters__"
@@ -83,7 +84,32 @@ def _reduce(obj: Any) -> Any:
         serial = _serials.get(id(obj.__globals__))
         if serial is not None:
             return _parts_of(obj, serial)
+    elif type(obj) is StructType and obj.__module__.startswith("["):
+        return _struct_parts(obj)
     return NotImplemented
+
+
+# Of a struct's class, what it is laid out anew with.
+_LAID_OUT = frozenset(
+    {"__dict__", "__weakref__", "__slots__", "__offsets__", "__align_bytes__", "__nr_bytes__"}
+)
+
+
+def _struct_parts(cls: Any) -> Any:
+    """Say how a module's KStruct class is pickled: without dill, which a CPU can do without.
+
+    A class that one of its functions refers to, by super(), takes the long way.
+    """
+    fields = cls.__fields__
+    left_out = _LAID_OUT.union(fields)
+    space = {name: value for name, value in cls.__dict__.items() if name not in left_out}
+    for value in space.values():
+        if type(value) in (staticmethod, classmethod, property):
+            return NotImplemented
+        if type(value) is types.FunctionType and value.__closure__:
+            return NotImplemented
+    arguments = (rebuild.token_of(cls), StructType, cls.__name__, cls.__bases__, space)
+    return rebuild.create_class, arguments
 
 
 def _parts_of(function: types.FunctionType, serial: int) -> tuple:

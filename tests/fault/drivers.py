@@ -2,6 +2,7 @@
 
 import errno
 from collections.abc import Callable
+from dataclasses import astuple
 
 import smpmm
 
@@ -67,11 +68,11 @@ def use_with_fault(path: str, size: int, nth: int) -> tuple[bool, object]:
 
 def insmod_with_fault(name: str, nth: int) -> tuple[bool, object]:
     """Load a bundled module with the nth eligible allocation of its init failing."""
-    from smpmm import module
+    from smpmm import module, objfile
 
+    image = objfile.compile_source(*objfile.find_source(name), {})
     prepare()
-    stem, file, source = module.find_source(name)
-    return with_fault(nth, module.insmod, stem, file, source, {})
+    return with_fault(nth, module.insmod, *astuple(image))
 
 
 def rmmod_with_fault(name: str, nth: int) -> tuple[bool, object]:

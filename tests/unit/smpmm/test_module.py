@@ -1,5 +1,6 @@
 """insmod and rmmod in one process: what is undone, counted, refused and named."""
 
+from dataclasses import astuple
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from smpmm import (
     module,
     module_table_cy,
     namespace,
+    objfile,
     symbols,
     text,
 )
@@ -47,7 +49,8 @@ def kernel():
 
 
 def insmod(source: str, name: str = "drv", **given: object) -> None:
-    module.insmod(name, f"{name}.py", source, given)
+    image = objfile.compile_source(name, f"{name}.py", source, given)
+    module.insmod(*astuple(image))
 
 
 def test_init_and_exit_run_and_the_table_shows_the_module(kernel) -> None:
@@ -163,7 +166,7 @@ def test_a_module_without_init_is_refused(kernel) -> None:
 
 def test_an_unknown_module_names_the_bundled_ones() -> None:
     with pytest.raises(ConfigError, match="no module by that name; bundled are scull, scullc"):
-        module.find_source("scul")
+        objfile.find_source("scul")
 
 
 def test_dynamic_majors_go_down_from_254(kernel) -> None:
@@ -229,4 +232,4 @@ def test_a_file_that_is_no_text_is_named(tmp_path: Path) -> None:
     path = tmp_path / "firmware.py"
     path.write_bytes(b"\x7fELF\xff\xfe\0")
     with pytest.raises(ConfigError, match=f"insmod: {path} is no Python source: "):
-        module.find_source(str(path))
+        objfile.find_source(str(path))

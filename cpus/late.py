@@ -79,11 +79,19 @@ class Hint:
     __ror__ = __or__
 
 
+class HintBase:
+    """Stands for `typing.Generic` among the bases of a class."""
+
+    def __class_getitem__(cls, item: object) -> type:
+        return cls
+
+
 class LateTyping(Late):
     """The module `typing` while our own modules are imported, and `dataclasses` asks it."""
 
     HINTS = {
         "TYPE_CHECKING": False,
+        "Generic": HintBase,
         "cast": lambda type, value: value,
         "TypeVar": lambda *args, **options: Hint(),
         "_GenericAlias": LateDill,  # the type of no annotation

@@ -13,7 +13,6 @@ from collections.abc import Sequence
 from importlib.machinery import ModuleSpec
 from types import ModuleType
 
-
 # Modules that an import hook gave the user's program: name → file.
 hooked: dict[str, str] = {}
 

@@ -43,6 +43,7 @@ _OWN_FRAMES = (
     "smpmm/mm/bootmem_calls.py",
     "smpmm/mm/page_bug.py",
     "smpmm/mm/slab_report.py",
+    "smpmm/mm/vm_report.py",
     "smpmm/printk.py",
     "<string>",
 )
@@ -68,18 +69,26 @@ def _describe_idle() -> tuple[str, int]:
     return "swapper", 0
 
 
+def _describe_nothing(address: int) -> list[str]:
+    return []
+
+
 _describe_task: Callable[[], tuple[str, int]] = _describe_idle
 _panic: Callable[[str], None] | None = None
+_describe_address: Callable[[int], list[str]] = _describe_nothing
 
 
 def register(
     describe_task: Callable[[], tuple[str, int]] | None = None,
     panic: Callable[[str], None] | None = None,
+    describe_address: Callable[[int], list[str]] | None = None,
 ) -> None:
-    """Register how to name the running task (comm, pid) and how to end the machine."""
-    global _describe_task, _panic
+    """Register how to name the running task (comm, pid), how to end the machine, and what is
+    known of an address at which nothing is mapped."""
+    global _describe_task, _panic, _describe_address
     _describe_task = describe_task or _describe_task
     _panic = panic or _panic
+    _describe_address = describe_address or _describe_address
 
 
 def context_line() -> str:
@@ -111,6 +120,11 @@ def call_trace(skip: int = 0) -> list[str]:
     return [
         f" {f.name} ({f.filename.rpartition('/')[2]}:{f.lineno})" for f in reversed(frames)
     ]
+
+
+def address_lines(address: int) -> list[str]:
+    """Return what is known of an address that is not direct-mapped, for a report."""
+    return _describe_address(address)
 
 
 def report_text(title: list[str], extra: list[str]) -> str:
@@ -318,6 +332,7 @@ def bad_address(call: str, address: int) -> None:
             Oops,
             f"Unable to handle kernel paging request at virtual address {address:08x}\n{call}",
             linux="oops: the task is killed",
+            extra=address_lines(address),
         )
 
 

@@ -51,6 +51,13 @@ cdef enum:
     KILL_FILE_PASSED = 43      # an open file has its new owner, who does not know
     KILL_SLAB_TUNE = 44        # a CPU has its new array, the old one not yet freed
     KILL_CACHE_DESTROYED = 45  # its address is gone, the descriptor not yet freed
+    KILL_PGTABLE = 46          # a page is a page table, no entry leads to it yet
+    KILL_AREA_PLACED = 47      # a vmalloc area has its place, the list does not show it
+    KILL_AREA_MAPPED = 48      # a page is mapped, its truth does not name its area yet
+    KILL_AREA_BUILT = 49       # all pages of an area are mapped, it is not yet live
+    KILL_AREA_DYING = 50       # vfree has claimed the area, its pages are still mapped
+    KILL_AREA_FLUSHED = 51     # nobody uses the pages any more, none is given back yet
+    KILL_AREA_EMPTY = 52       # pages given back, the area still has its place
 
 cdef u64 *kill_armed       # point that kills the next process to pass it, 0 = none
 cdef u64 *kill_hits        # [NR_KILL_POINTS] deaths at each point

@@ -34,6 +34,10 @@ NAMES = {
     "lock_handed": KILL_LOCK_HANDED, "log_reserved": KILL_LOG_RESERVED,
     "site_claimed": KILL_SITE_CLAIMED, "slab_claimed": KILL_SLAB_CLAIMED,
     "slab_tune": KILL_SLAB_TUNE, "cache_destroyed": KILL_CACHE_DESTROYED,
+    "pgtable": KILL_PGTABLE, "area_placed": KILL_AREA_PLACED,
+    "area_mapped": KILL_AREA_MAPPED, "area_built": KILL_AREA_BUILT,
+    "area_dying": KILL_AREA_DYING, "area_flushed": KILL_AREA_FLUSHED,
+    "area_empty": KILL_AREA_EMPTY,
 }  # fmt: skip
 
 

@@ -25,7 +25,7 @@ ORDER: Final = (
     Rank(("text_lock", "registry_lock")),
     Rank(("irq_desc->lock",)),
     Rank(("tqueue_lock", "timerlist_lock")),
-    Rank(("lru_list_lock", "kmap_lock")),
+    Rank(("lru_list_lock", "kmap_lock", "vmlist_lock", "page_table_lock")),
     Rank(("*->spinlock",), "of a slab cache"),
     Rank(("zone->lock",)),
     Rank(("wait_queue_lock", "*_wait.lock", "*_done.lock"), "of a wait queue"),

@@ -60,6 +60,7 @@ LAYERS: Final = (
     "smpmm.mm.highmem_cy",
     "cpus.choice_cy",
     "smpmm.mm.cache_cy",
+    "smpmm.mm.vmalloc_cy",
     "smpmm.fault_cy",
     "smpmm.mm.disk_cy",
     "smpmm.mm.buffer_cy",

@@ -3,6 +3,7 @@
 from smpmm.mm.buffer_check_cy import check_buffers
 from smpmm.mm.page_check_cy import check_pages
 from smpmm.mm.slab_check import check_slabs
+from smpmm.mm.vm_check_cy import check_vmalloc
 from smpmm.table_check_cy import check_tables
 
 
@@ -10,5 +11,6 @@ def check_machine() -> None:
     """Compare every index with the truth; CorruptionError names the first difference."""
     check_pages()
     check_slabs()
+    check_vmalloc()
     check_buffers()
     check_tables()

@@ -733,12 +733,14 @@ def up_read(sem: Address) -> None:
     """Give the read side back. Any context."""
 def up_write(sem: Address) -> None:
     """Give the write side back. Any context."""
-def vfree(*args: Any) -> Any: ...
+def vfree(addr: Address) -> None:
+    """Free an area by its first address; 0 is ignored. Task context: not in an interrupt."""
 def virt_to_page(addr: Address) -> Any:
     """Return the page of a direct-mapped address as a handle; None when it has none."""
 def virt_to_phys(addr: Address) -> int:
     """Return the physical address of a direct-mapped one; unchecked arithmetic, as in C."""
-def vmalloc(*args: Any) -> Any: ...
+def vmalloc(size: int) -> int:
+    """Allocate `size` bytes, whole pages, of contiguous addresses; 0 on failure. May sleep."""
 def wait_event(queue: Address, condition: Any) -> None:
     """Sleep until `condition()` is true; it is looked at after each wake-up of the queue."""
 def wait_event_interruptible(queue: Address, condition: Any) -> int:

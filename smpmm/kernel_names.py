@@ -43,8 +43,9 @@ CALLS: Final = MappingProxyType(
             high_memory nr_free_pages get_page put_page page_count
             """,
         "smpmm.mm.highmem_cy": "kmap kunmap kmap_atomic kunmap_atomic",
-        "smpmm.mm.vmalloc_cy": """
-            vmalloc vfree ioremap iounmap readb readw readl writeb writew writel
+        "smpmm.mm.vmalloc_cy": "vmalloc vfree",
+        "smpmm.mm.ioremap_cy": """
+            ioremap iounmap readb readw readl writeb writew writel
             memcpy_fromio memcpy_toio memset_io
             """,
         "smpmm.mm.bootmem_calls": """
@@ -169,7 +170,7 @@ ELSEWHERE: Final = "kcalloc krealloc ksize kzalloc complete_all vremap"
 NOWHERE: Final = "nowhere"
 
 # Modules that smpmm does not have yet: their names can be imported, not used.
-NOT_YET: Final = frozenset({"smpmm.mm.vmalloc_cy", NOWHERE})
+NOT_YET: Final = frozenset({"smpmm.mm.ioremap_cy", NOWHERE})
 
 # What a function of the boot phase may call: nothing that allocates otherwise, or sleeps.
 BOOT_MODULES: Final = frozenset(

@@ -58,7 +58,8 @@ def of_module(serial: int) -> LeakReport:
     info = module_table_cy.module_info(serial)
     if info is None:
         return LeakReport("?", ())
-    found = [*_objects(info["file"]), *_pages(info["file"]), *_caches(info["file"])]
+    file = info["file"]
+    found = [*_objects(file), *_pages(file), *_areas(file), *_caches(file)]
     return LeakReport(info["name"], (*found, *_registrations(serial)))
 
 
@@ -92,6 +93,21 @@ def _pages(file: str) -> list[Leak]:
             callsite_cy.site_text(site),
         )
         for (site, order), count in sorted(pages_by_site_cy.allocated_blocks().items())
+        if _is_in(file, site)
+    ]
+
+
+def _areas(file: str) -> list[Leak]:
+    from smpmm.mm import vm_state_cy
+
+    counts: dict[tuple[int, int, str], int] = {}
+    for area in vm_state_cy.all_areas():
+        kind = "ioremap" if area["flags"] & 1 else "vmalloc"
+        key = (area["caller"], area["size"] - PAGE_BYTES, kind)
+        counts[key] = counts.get(key, 0) + 1
+    return [
+        Leak(f"area of {kind}", count, count * size, callsite_cy.site_text(site))
+        for (site, size, kind), count in sorted(counts.items())
         if _is_in(file, site)
     ]
 

@@ -1,19 +1,19 @@
 """Checked access to memory through kernel addresses: memset, memcpy, peek, poke.
 
 Each function is one kernel call. A range that the windows of constant offset hold is one host
-copy; a range of vmalloc or kmap addresses may lie in scattered frames and is done page by
-page. An address that nothing is mapped at is an oops in the context that used it; the bytes
-before it are done, as by a processor. Long ranges pass a safe point every 64 KiB: interrupts
-arrive there.
+copy; a range of vmalloc or kmap addresses may lie in scattered frames and is done by runs of
+adjacent ones. An address that nothing is mapped at is an oops in the context that used it;
+the bytes before it are done, as by a processor. Long ranges pass a safe point every 64 KiB:
+interrupts arrive there.
 
 Addresses are integers or handles; any context. Compare arch/i386/lib/{memcpy,string}.
 """
 
 import cython
-from cython.cimports.cpus.atomic import unlikely
+from cython.cimports.cpus.atomic import likely, unlikely
 from cython.cimports.cpus.handle_cy import address_of
 from cython.cimports.cpus.percpu_cy import enter, leave, stand_still_point
-from cython.cimports.cpus.segment_cy import native
+from cython.cimports.cpus.segment_cy import direct_end, direct_start, native, ram
 from cython.cimports.cpus.whole import whole, whole_count
 from cython.cimports.cpus.word_cy import bad_access
 from cython.cimports.cpython.buffer import (
@@ -26,6 +26,7 @@ from cython.cimports.libc.string import memcmp as host_memcmp
 from cython.cimports.libc.string import memcpy as host_memcpy
 from cython.cimports.libc.string import memmove as host_memmove
 from cython.cimports.libc.string import memset as host_memset
+from cython.cimports.smpmm.mm.pgtable_cy import vm_bytes, vm_span, vm_start
 
 
 def chunk(left):
@@ -33,7 +34,15 @@ def chunk(left):
 
 
 def span(address, n, length):
-    at: cython.pointer[cython.void] = native(address, n)
+    at: cython.pointer[cython.void]
+    offset: u64 = address - direct_start
+    size: u64 = direct_end - direct_start
+    if likely(offset < size and n <= size - offset):
+        length[0] = n
+        return ram + offset
+    if address - vm_start < vm_bytes:
+        return vm_span(address, n, length)
+    at = native(address, n)
     if at == cython.NULL:
         n = min(n, ACCESS_PAGE - address % ACCESS_PAGE)
         at = native(address, n)

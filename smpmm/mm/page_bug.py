@@ -7,6 +7,7 @@ from cpus.errors import BadFree, KernelBug, Oops
 from smpmm.mm import zone_cy
 
 PAGE_INSIDE, PAGE_FREE, PAGE_ALLOC, PAGE_SLAB, PAGE_RESERVED, PAGE_BUFFER = range(6)
+PAGE_VMALLOC, PAGE_TABLE = 6, 7
 
 LINUX_BAD_FREE = (
     "not detected: __free_pages lowers the count of the page, and frees it if that gives 0"
@@ -24,6 +25,10 @@ def truth_text(truth: int) -> str:
         return f"order {order}, pages of slab cache number {truth >> 32}"
     if kind == PAGE_BUFFER:
         return f"order {order}, a page of the buffer cache"
+    if kind == PAGE_VMALLOC:
+        return f"a page of vmalloc area number {truth >> 32}"
+    if kind == PAGE_TABLE:
+        return "a page table of the kernel's"
     if kind == PAGE_ALLOC:
         slot = ((truth >> 8) & 0xFF) - 1
         site = callsite_cy.site_text((truth >> 16) & 0xFFFF)
@@ -68,6 +73,7 @@ def bad_address(address: int, order: int) -> None:
         f"BUG: free of address {address:#010x} order {order}: not direct-mapped memory",
         linux="virt_to_page computes a page outside of mem_map: an oops, or silent damage",
         ending=bug.OOPS,
+        extra=bug.address_lines(address),
     )
 
 

@@ -8,9 +8,9 @@ import cython
 from cython.cimports.cpus.percpu_cy import enter, leave
 from cython.cimports.cpus.spinlock_cy import raw_spin_lock_irqsave, raw_spin_unlock_irqrestore
 from cython.cimports.smpmm.mm.page_cy import (
-    PAGE_BUFFER,
     PAGE_FREE,
     PAGE_INSIDE,
+    PAGE_KINDS,
     PAGE_RESERVED,
     TRUTH_HEAD,
     TRUTH_ORDER_SHIFT,
@@ -119,7 +119,7 @@ def check_block(z, pfn):
     i: u64
     if kind == PAGE_INSIDE:
         return fault(BAD_WHERE, pfn, p.truth, PAGE_FREE)
-    if kind > PAGE_BUFFER:
+    if kind >= PAGE_KINDS:
         return fault(BAD_KIND, pfn, p.truth, PAGE_FREE)
     if order >= nr_orders:
         return fault(BAD_ORDER, pfn, order, nr_orders - 1)

@@ -21,6 +21,9 @@ cdef enum:
     PAGE_SLAB = 3                # allocated by a slab cache: its index where else the pid is
     PAGE_RESERVED = 4            # never handed out: BIOS, kernel image, mem_map; page by page
     PAGE_BUFFER = 5              # allocated by the buffer cache
+    PAGE_VMALLOC = 6             # of a vmalloc area: its number where else the pid is
+    PAGE_TABLE = 7               # a page table of the kernel's, never freed
+    PAGE_KINDS = 8
     TRUTH_KIND = 0xf
     TRUTH_ORDER_SHIFT = 4        # bits 4-7
     TRUTH_HEAD = 0xff            # kind and order together

@@ -83,7 +83,7 @@ def bad_free(call: str, address: int, refused: int, cache: int) -> None:
     else:
         title = f"{call}: double free of {address:#010x}, cache {info['cache']}"
         linux = LINUX_TWICE
-    extra = [object_text(info)] if info else []
+    extra = [object_text(info)] if info else bug.address_lines(address)
     bug.report(BadFree, f"BUG: {title}", linux=linux, ending=bug.WARN, extra=extra)
 
 

@@ -58,7 +58,7 @@ cdef inline zone *pfn_zone(u64 pfn) noexcept nogil:
 # truth bits above the order (owner_bits()). Takes the zone's lock; any context, inside a call.
 cdef page *rmqueue(zone *z, u64 order, u64 owner, u32 site) noexcept
 # Give back one reference of a block and, if it was the last, the block. `kind` is what the
-# truth must say (PAGE_ALLOC, PAGE_SLAB, PAGE_BUFFER). Takes the zone's lock; any context,
+# truth must say (PAGE_ALLOC, PAGE_SLAB …). Takes the zone's lock; any context,
 # inside a call.
 cdef int free_block(page *p, u64 order, u32 kind, u32 site) noexcept
 # The same two as kernel calls of their own, enter and leave included; the exchange that takes
@@ -83,6 +83,8 @@ cdef bint get_page(page *p, u32 site) noexcept
 # A committing store that says whose an allocated block is now; the caller owns the block.
 cdef void set_page_slab(page *p, u64 cache_index) noexcept
 cdef void set_page_buffer(page *p) noexcept
+cdef void set_page_kind(page *p, u64 kind) noexcept
+cdef void set_page_vmalloc(page *p, u64 area) noexcept
 
 cdef zone *zone_at(u64 index) noexcept
 cdef page *head_page(page *p) noexcept      # first page of its block; no lock, for reports

@@ -52,6 +52,8 @@ from cython.cimports.smpmm.mm.page_cy import (
     PAGE_FREE,
     PAGE_INSIDE,
     PAGE_SLAB,
+    PAGE_TABLE,
+    PAGE_VMALLOC,
     TRUTH_HEAD,
     TRUTH_KIND,
     TRUTH_ORDER_SHIFT,
@@ -292,7 +294,7 @@ def get_page(p, site):
     z: cython.pointer[zone] = pfn_zone(page_to_pfn(p))
     flags: u64 = raw_spin_lock_irqsave(cython.address(z.lock), site)
     kind: u32 = truth_kind(p.truth)
-    allocated: cython.bint = kind == PAGE_ALLOC or kind == PAGE_SLAB or kind == PAGE_BUFFER
+    allocated: cython.bint = PAGE_ALLOC <= kind < PAGE_TABLE and kind != PAGE_RESERVED
     if allocated:
         p.count += 1
     raw_spin_unlock_irqrestore(cython.address(z.lock), flags)
@@ -301,11 +303,21 @@ def get_page(p, site):
 
 def set_page_slab(p, cache_index):
     p.flags |= page_cy.PG_SLAB
-    p.truth = p.truth & (0xFFFFFFFF ^ TRUTH_KIND) | PAGE_SLAB | cache_index << TRUTH_WHO_SHIFT
+    low: u64 = p.truth & 0xFFFFFFFF & ~cython.cast(u64, TRUTH_KIND)
+    p.truth = low | PAGE_SLAB | cache_index << TRUTH_WHO_SHIFT
 
 
 def set_page_buffer(p):
     p.truth = p.truth & ~cython.cast(u64, TRUTH_KIND) | PAGE_BUFFER
+
+
+def set_page_kind(p, kind):
+    p.truth = p.truth & ~cython.cast(u64, TRUTH_KIND) | kind
+
+
+def set_page_vmalloc(p, area):
+    low: u64 = p.truth & 0xFFFFFFFF & ~cython.cast(u64, TRUTH_KIND)
+    p.truth = low | PAGE_VMALLOC | area << TRUTH_WHO_SHIFT
 
 
 def zone_at(index):

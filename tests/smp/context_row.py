@@ -137,6 +137,7 @@ def prepare_memory(env: Any) -> None:
     kmap(env.mapped_page)
     if "vmalloc" not in NOT_YET:
         env.area = vmalloc(2 * PAGE_SIZE)
+    if "ioremap" not in NOT_YET:
         env.io = ioremap(IO_PHYS, PAGE_SIZE)
 
 
@@ -155,8 +156,9 @@ def tidy(env: Any) -> None:
     for page, order in ((env.high_page, 0), (env.pages, 1), (env.page, 0)):
         if page:
             __free_pages(page, order)
-    if "vmalloc" not in NOT_YET:
+    if "ioremap" not in NOT_YET:
         iounmap(env.io)
+    if "vmalloc" not in NOT_YET:
         vfree(env.area)
     free_pages(env.block, 1)
     free_page(env.page_addr)

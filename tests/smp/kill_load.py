@@ -21,7 +21,7 @@ from smpmm.kernel import *
 
 NR_SLOTS = 16  # parcels on their way to a CPU
 CACHE_SIZES = (200, 1500)
-KINDS = ("kmalloc", "cache", "pages")
+KINDS = ("kmalloc", "cache", "pages", "vmalloc")
 HDA = 0x300
 MARK = "<III"  # kind, argument, number
 
@@ -79,7 +79,7 @@ def stop(address: int) -> None:
 
 def make_parcel(control: Any, dice: random.Random, number: int) -> int:
     """Allocate something and fill it with its number; 0 without memory."""
-    kind = dice.choice((0, 0, 0, 1, 1, 2))
+    kind = dice.choice((0, 0, 0, 1, 1, 2, 3))
     flags = dice.choice((GFP_KERNEL, GFP_ATOMIC))
     if kind == 0:
         argument = dice.choice((32, 100, 256, 2000, 8192))
@@ -87,9 +87,12 @@ def make_parcel(control: Any, dice: random.Random, number: int) -> int:
     elif kind == 1:
         argument = dice.randrange(len(CACHE_SIZES))
         address = kmem_cache_alloc(control.caches[argument], flags)
-    else:
+    elif kind == 2:
         argument = dice.choice((0, 0, 1, 2))
         address = __get_free_pages(flags, argument)
+    else:
+        argument = dice.choice((1000, 5000, 40000))
+        address = vmalloc(argument)
     if address:
         poke(address, parcel_text(kind, argument, number))
     return address
@@ -97,8 +100,14 @@ def make_parcel(control: Any, dice: random.Random, number: int) -> int:
 
 def parcel_text(kind: int, argument: int, number: int) -> bytes:
     mark = struct.pack(MARK, kind, argument, number)
-    size = argument if kind == 0 else CACHE_SIZES[argument] if kind == 1 else 4096 << argument
+    size = parcel_size(kind, argument)
     return (mark * (size // len(mark) + 1))[:size]
+
+
+def parcel_size(kind: int, argument: int) -> int:
+    if kind == 1:
+        return CACHE_SIZES[argument]
+    return 4096 << argument if kind == 2 else argument
 
 
 def free_parcel(control: Any, address: int) -> list[str]:
@@ -116,9 +125,16 @@ def free_parcel(control: Any, address: int) -> list[str]:
         kfree(address)
     elif kind == 1:
         kmem_cache_free(control.caches[argument], address)
-    else:
+    elif kind == 2:
         free_pages(address, argument)
+    else:
+        vfree(address)
     return errors
+
+
+def reach_new_table() -> None:
+    """Have an area that is too wide for one page table."""
+    vfree(vmalloc(5 << 20))
 
 
 def send(mailbox: Any, address: int) -> int:

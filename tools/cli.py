@@ -56,7 +56,7 @@ class Drivers(click.ParamType):
     """Names of copying drivers, separated by commas."""
 
     name = "drivers"
-    known = ("scull", "scullc", "scullp")
+    known = ("scull", "scullc", "scullp", "scullv")
 
     def convert(self, value: Any, param: Any, ctx: Any) -> str:
         names = dict.fromkeys(word.strip() for word in str(value).split(",") if word.strip())

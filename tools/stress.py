@@ -25,6 +25,7 @@ NR_DEVICES_PARAMETER: Final = {
     "scull": "scull_nr_devs",
     "scullc": "scullc_devs",
     "scullp": "scullp_devs",
+    "scullv": "scullv_devs",
 }
 IRQ_DRIVER: Final = "short"
 NR_FILES: Final = 200

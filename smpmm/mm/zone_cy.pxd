@@ -5,7 +5,8 @@ from cpus.event_cy cimport TASK_PID_WORD
 from cpus.percpu_cy cimport this_cpu, this_slot
 from cpus.spinlock_cy cimport spinlock
 from smpmm.mm.page_cy cimport (
-    NR_ORDERS_MAX, NR_ZONES, TRUTH_SITE_SHIFT, TRUTH_SLOT_SHIFT, TRUTH_WHO_SHIFT, page,
+    NR_ORDERS_MAX, NR_ZONES, PAGE_VMALLOC, TRUTH_KIND, TRUTH_SITE_SHIFT, TRUTH_SLOT_SHIFT,
+    TRUTH_WHO_SHIFT, page,
 )
 
 cdef enum:
@@ -83,8 +84,14 @@ cdef bint get_page(page *p, u32 site) noexcept
 # A committing store that says whose an allocated block is now; the caller owns the block.
 cdef void set_page_slab(page *p, u64 cache_index) noexcept
 cdef void set_page_buffer(page *p) noexcept
-cdef void set_page_kind(page *p, u64 kind) noexcept
-cdef void set_page_vmalloc(page *p, u64 area) noexcept
+
+cdef inline void set_page_kind(page *p, u64 kind) noexcept:
+    p.truth = p.truth & ~<u64>TRUTH_KIND | kind
+
+cdef inline void set_page_vmalloc(page *p, u64 area) noexcept:
+    p.truth = (
+        p.truth & 0xffffffff & ~<u64>TRUTH_KIND | PAGE_VMALLOC | area << TRUTH_WHO_SHIFT
+    )
 
 cdef zone *zone_at(u64 index) noexcept
 cdef page *head_page(page *p) noexcept      # first page of its block; no lock, for reports

@@ -53,7 +53,6 @@ from cython.cimports.smpmm.mm.page_cy import (
     PAGE_INSIDE,
     PAGE_SLAB,
     PAGE_TABLE,
-    PAGE_VMALLOC,
     TRUTH_HEAD,
     TRUTH_KIND,
     TRUTH_ORDER_SHIFT,
@@ -309,15 +308,6 @@ def set_page_slab(p, cache_index):
 
 def set_page_buffer(p):
     p.truth = p.truth & ~cython.cast(u64, TRUTH_KIND) | PAGE_BUFFER
-
-
-def set_page_kind(p, kind):
-    p.truth = p.truth & ~cython.cast(u64, TRUTH_KIND) | kind
-
-
-def set_page_vmalloc(p, area):
-    low: u64 = p.truth & 0xFFFFFFFF & ~cython.cast(u64, TRUTH_KIND)
-    p.truth = low | PAGE_VMALLOC | area << TRUTH_WHO_SHIFT
 
 
 def zone_at(index):

@@ -99,9 +99,12 @@ def in_use() -> dict[str, int]:
     """Return what is allocated, by kind and call site: a leak shows as a difference."""
     from cpus import callsite_cy
     from smpmm import pages_by_site_cy
-    from smpmm.mm import slab_state_cy
+    from smpmm.mm import slab_state_cy, vm_state_cy
 
     found: dict[str, int] = {}
+    for area in vm_state_cy.all_areas():
+        where = f"area at {callsite_cy.site_text(area['caller'])}"
+        found[where] = found.get(where, 0) + 1
     for one in slab_state_cy.allocated_objects():
         where = f"{one['cache']} at {callsite_cy.site_text(one['site'])}"
         found[where] = found.get(where, 0) + 1

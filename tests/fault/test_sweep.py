@@ -12,6 +12,7 @@ USES = {
     "scull": ({"scull_quantum": 256, "scull_qset": 4}, 2200),
     "scullc": ({"scullc_quantum": 256, "scullc_qset": 4}, 2200),
     "scullp": ({"scullp_qset": 2}, 20_000),
+    "scullv": ({"scullv_qset": 2, "scullv_order": 1}, 20_000),
     "tally": ({}, 3000),
 }
 NODES = {"tally": "/dev/tally", "short": "/dev/short0"}
@@ -106,7 +107,7 @@ def test_nothing_is_left_after_a_sweep(swept, driver) -> None:
     assert_gone(swept, driver, before)
 
 
-@pytest.mark.parametrize("driver", ["scull", "scullc", "scullp"])
+@pytest.mark.parametrize("driver", ["scull", "scullc", "scullp", "scullv"])
 def test_reading_beyond_the_end(swept, driver) -> None:
     parameters, size = USES[driver]
     swept.insmod(driver, **parameters)

@@ -13,6 +13,7 @@ USER = 1000
 CHANGING = {
     "scull": ("SQUANTUM", "TQUANTUM", "XQUANTUM", "HQUANTUM", "SQSET", "TQSET", "XQSET"),
     "scullc": ("SQUANTUM", "TQUANTUM", "XQUANTUM", "HQUANTUM", "SQSET", "TQSET", "XQSET"),
+    "scullv": ("SORDER", "TORDER", "XORDER", "HORDER", "SQSET", "TQSET", "XQSET"),
     "scullp": ("SORDER", "TORDER", "XORDER", "HORDER", "SQSET", "TQSET", "XQSET"),
 }
 POINTER = "SX"  # these take their integer through a pointer
@@ -58,8 +59,8 @@ def test_scull_refuses_before_it_looks_at_the_argument(machine) -> None:
             device.ioctl(ioctl.SCULL_IOCSQUANTUM, 0)  # an address that is not mapped
 
 
-@pytest.mark.parametrize("driver", ("scullc", "scullp"))
-def test_scullc_and_scullp_ask_for_no_capability(machine, driver: str) -> None:
+@pytest.mark.parametrize("driver", ("scullc", "scullp", "scullv"))
+def test_scullc_scullp_and_scullv_ask_for_no_capability(machine, driver: str) -> None:
     machine.insmod(driver)
     with machine.open(f"/dev/{driver}0", "rb", uid=USER) as device:
         for name in CHANGING[driver]:

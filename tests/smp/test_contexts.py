@@ -105,7 +105,7 @@ def call_missing(name: str) -> str:
     return ""
 
 
-@pytest.mark.parametrize("name", ["vmalloc", "ioremap", "readb"])
+@pytest.mark.parametrize("name", ["ioremap", "readb"])
 def test_what_smpmm_does_not_have_yet_says_so(booted: Machine, name: str) -> None:
     assert booted.run(call_missing, name) == f"smpmm does not have {name} yet"
 

@@ -52,6 +52,10 @@ KINDS = (
         "scullp", "K", "order", "ORDER", 0, 500,
         (("scullp_qset", 3),), 4096, 3, True, "",
     ),
+    Kind(
+        "scullv", "K", "order", "ORDER", 4, 500,
+        (("scullv_qset", 3), ("scullv_order", 1)), 8192, 3, True, "",
+    ),
 )  # fmt: skip
 
 
@@ -221,7 +225,7 @@ def test_the_proc_text_to_the_column(machine: Machine, kind: Kind) -> None:
         device.write(bytes(size))
     text = machine.proc(f"{kind.name}mem")
     first = text.partition("\nDevice 1:")[0]
-    shown = 0 if kind.unit == "ORDER" else kind.quantum
+    shown = (kind.quantum >> 13) if kind.unit == "ORDER" else kind.quantum
     pointer = "[0-9a-f]{8}"
     item = f"  item at {pointer}, qset at {pointer}\n"
     # The quanta of the last item only: two of them, the first with index 0.

@@ -212,7 +212,7 @@ def test_the_driver_of_the_documentation_runs_whole(machine) -> None:
     assert not machine.rmmod("tally")
 
 
-@pytest.mark.parametrize("driver", ["scullc", "scullp"])
+@pytest.mark.parametrize("driver", ["scullc", "scullp", "scullv"])
 def test_its_siblings_keep_data_and_leak_nothing(machine, driver) -> None:
     machine.insmod(driver)
     data = some_bytes(60_000)

@@ -257,6 +257,7 @@ def unused_kernel_objects() -> list:
     found = []
     pfn: u64
     nr: u64
+    truth: u64
     s: cython.pointer[slab]
     address: u64
     for pfn in range(nr_pages):
@@ -265,9 +266,10 @@ def unused_kernel_objects() -> list:
             continue
         for nr in range(caches[s.cache].num):
             address = direct_start + s.s_mem + nr * s.objsize
-            if truths[s.truth + nr] & OBJECT_KIND == OBJECT_KERNEL and not is_used(
-                address, truths[s.truth + nr]
-            ):
+            truth = truths[s.truth + nr]
+            if truth & OBJECT_KIND != OBJECT_KERNEL or not is_orphan(truth, 0):
+                continue  # not the allocator's: a vm_struct
+            if not is_used(address, truth):
                 found.append(address)
     return found
 

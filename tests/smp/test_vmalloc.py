@@ -114,7 +114,10 @@ def write_until_it_is_gone(address: int) -> int:
 
 
 def free_under_the_writer(address: int) -> list[int]:
-    """Free an area that is being written; its frames must not change afterwards."""
+    """Free an area that is being written; its frames must not change afterwards.
+
+    No area is made meanwhile: the writer may still store to the address that it has.
+    """
     shared = Shared.at(address)
     changed = []
     for number in range(ROUNDS):
@@ -123,18 +126,15 @@ def free_under_the_writer(address: int) -> list[int]:
         udelay(number % 50)
         shared.area = 0
         vfree(area)
-        pages = [__get_free_page(GFP_KERNEL) for _ in range(8)]
-        more = vmalloc((AREA_PAGES - 8) * PAGE_SIZE)
-        memset(more, 0x55, (AREA_PAGES - 8) * PAGE_SIZE)
-        for page in pages:
-            memset(page, 0x55, PAGE_SIZE)
+        pages = [alloc_page(GFP_HIGHUSER) for _ in range(AREA_PAGES)]
+        mapped = [kmap(page) for page in pages]
+        for place in mapped:
+            memset(place, 0x55, PAGE_SIZE)
         udelay(100)
-        if peek(more, (AREA_PAGES - 8) * PAGE_SIZE).strip(b"\x55"):
-            changed.append(number)
-        changed += [number for page in pages if peek(page, PAGE_SIZE).strip(b"\x55")]
-        vfree(more)
+        changed += [number for place in mapped if peek(place, PAGE_SIZE).strip(b"\x55")]
         for page in pages:
-            free_page(page)
+            kunmap(page)
+            __free_page(page)
     shared.ended = 1
     return changed
 

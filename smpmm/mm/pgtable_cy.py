@@ -63,7 +63,7 @@ def attach(config: object) -> None:
     )
     start, end = profile.bounds(
         memory.page_offset + (layout.max_low_pfn << memory.page_shift),
-        memory.pkmap_base,
+        memory.pkmap_base or memory.window_start,
         1 << memory.page_shift,
     )
     vm_start = start

@@ -7,11 +7,12 @@ the nearest earlier one, else from the nearest later.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any, Final
+
+from smpmm.profiles.version import point
 
 MIB: Final = 1 << 20
 VMALLOC_OFFSET: Final = 8 * MIB
@@ -79,7 +80,7 @@ class VmallocProfile:
     tables: TableFormat
     start_rule: str  # BELOW … FIXED
     start: int = 0  # of a FIXED space
-    end: int = 0  # exclusive; 0: two pages below the kmap window
+    end: int = 0  # exclusive; 0: two pages below the first window above
     gfp: tuple[str, ...] = ("GFP_KERNEL", "__GFP_HIGHMEM")  # of the pages
     exact_fit: bool = False  # a gap of just the size is taken
     bad_size_is_bug: bool = False  # of 0 or more than all RAM; else NULL
@@ -90,12 +91,16 @@ class VmallocProfile:
     ioremap_aligns: bool = False  # to a power of two, at most 128 pages
 
     def bounds(
-        self, high_memory: int, kmap_window: int, page_bytes: int, word_bits: int = 32
+        self, high_memory: int, window: int, page_bytes: int, word_bits: int = 32
     ) -> tuple[int, int]:
-        """Return VMALLOC_START and VMALLOC_END of a machine."""
+        """Return VMALLOC_START and VMALLOC_END of a machine.
+
+        `window`: what lies above the space on i386, kmap's or, without it, this model's own,
+        which stands where the fixed mappings of 2.0 and 2.2 are.
+        """
         if self.start_rule == FIXED:
             return self.start, self.end
-        end = self.end or kmap_window - 2 * page_bytes
+        end = self.end or window - 2 * page_bytes
         start = high_memory + VMALLOC_OFFSET
         if self.start_rule == ABOVE:
             start = high_memory + 2 * VMALLOC_OFFSET - 1
@@ -179,16 +184,11 @@ PROFILES: Final[Mapping[str, tuple[tuple[tuple[int, ...], VmallocProfile], ...]]
 )
 
 
-def version_number(version: str) -> tuple[int, ...]:
-    """Return a kernel version as numbers: "2.4.5-pre1" is (2, 4, 5)."""
-    return tuple(int(part) for part in re.findall(r"\d+", version.partition("-")[0]))
-
-
 def vmalloc_profile_of(version: str, arch: str) -> VmallocProfile:
     """Return what a version has on an architecture; ValueError for an unknown one."""
     if arch not in PROFILES:
         raise ValueError(f"no vmalloc profile for {arch!r}: there is {', '.join(PROFILES)}")
-    number = version_number(version)
+    number = point(version)
     found = PROFILES[arch][0][1]
     for since, profile in PROFILES[arch]:
         if since <= number:

@@ -51,6 +51,7 @@ from cython.cimports.smpmm.mm.page_cy import (
     PAGE_BUFFER,
     PAGE_FREE,
     PAGE_INSIDE,
+    PAGE_RESERVED,
     PAGE_SLAB,
     PAGE_TABLE,
     TRUTH_HEAD,

@@ -26,6 +26,8 @@ class Part:
 PARTS: Final = (
     Part("slab allocator", ("2.4.0-2.4.9",), "2.4.5"),
     Part("bootmem", ("2.3.23-",), "2.4.5"),
+    # Not the lazy purge of later versions.
+    Part("vmalloc", ("2.0.0-2.6.27",), "2.6.11"),
     Part("reclaim", ("2.4.0-2.4.9",), "2.4.5"),
 )
 

@@ -18,6 +18,9 @@ from interrupts.irq import (
 from interrupts.tqueue import (
     flush_scheduled_tasks, queue_task, schedule_task
 )
+from smpmm.chrdev import (
+    register_chrdev, unregister_chrdev
+)
 from smpmm.drivers.ioctl import (
     _IO, _IOC, _IOC_DIR, _IOC_NONE, _IOC_NR, _IOC_READ, _IOC_SIZE, _IOC_TYPE, _IOC_WRITE,
     _IOR, _IOW, _IOWR
@@ -29,10 +32,20 @@ from smpmm.kdev import (
     MAJOR, MINOR, MKDEV
 )
 from smpmm.kernel_types import (
-    Address
+    Address, Scalar, ptr, s16, s32, s64, s8, u16, u32, u64, u8
+)
+from smpmm.kstruct import (
+    KStruct, offsetof
 )
 from smpmm.macros import (
     PAGE_ALIGN, spin_unlock_wait
+)
+from smpmm.mm.bigphysarea import (
+    bigphysarea_alloc, bigphysarea_alloc_pages, bigphysarea_free, bigphysarea_free_pages
+)
+from smpmm.mm.bootmem_calls import (
+    __alloc_bootmem, alloc_bootmem, alloc_bootmem_low, alloc_bootmem_low_pages,
+    alloc_bootmem_pages, free_bootmem, reserve_bootmem
 )
 from smpmm.module import (
     MODULE_PARM, MOD_DEC_USE_COUNT, MOD_INC_USE_COUNT, module_exit, module_init
@@ -45,6 +58,10 @@ from smpmm.proc.entries import (
 )
 from smpmm.profiles.version import (
     KERNEL_VERSION
+)
+from smpmm.sync import (
+    atomic_t, completion, list_head, rw_semaphore, rwlock_t, semaphore, spinlock_t,
+    tasklet_struct, timer_list, tq_struct, wait_queue_head_t
 )
 
 __all__ = [
@@ -368,22 +385,24 @@ tq_timer: int
 
 def INIT_LIST_HEAD(head: Address) -> None:
     """Make an empty list. Any context."""
-def KStruct(*args: Any) -> Any: ...
-def __alloc_bootmem(*args: Any) -> Any: ...
-def __free_page(*args: Any) -> Any: ...
-def __free_pages(*args: Any) -> Any: ...
-def __get_dma_pages(*args: Any) -> Any: ...
-def __get_free_page(*args: Any) -> Any: ...
-def __get_free_pages(*args: Any) -> Any: ...
-def access_ok(*args: Any) -> Any: ...
+def __free_page(page_: Address) -> None:
+    """Drop a reference to a page; the last one frees it. Any context."""
+def __free_pages(page_: Address, order: int) -> None:
+    """Drop a reference to a block of 2**order pages; the last one frees it. Any context."""
+def __get_dma_pages(gfp_mask: int, order: int) -> int:
+    """Allocate 2**order contiguous pages below 16 MiB; their kernel address, 0 on failure."""
+def __get_free_page(gfp_mask: int) -> int:
+    """Allocate one page; its kernel address, 0 on failure."""
+def __get_free_pages(gfp_mask: int, order: int) -> int:
+    """Allocate 2**order contiguous pages; their kernel address, 0 on failure."""
+def access_ok(type: Any, address: Address, n: int) -> int:
+    """Return 1 when [address, address + n) is no kernel memory; it may still not be there."""
 def add_timer(timer: Address) -> None:
     """Have a timer's function called at `expires`; one that is pending stays. Any context."""
-def alloc_bootmem(*args: Any) -> Any: ...
-def alloc_bootmem_low(*args: Any) -> Any: ...
-def alloc_bootmem_low_pages(*args: Any) -> Any: ...
-def alloc_bootmem_pages(*args: Any) -> Any: ...
-def alloc_page(*args: Any) -> Any: ...
-def alloc_pages(*args: Any) -> Any: ...
+def alloc_page(gfp_mask: int) -> Any:
+    """Allocate one page of the zones of the mask; a handle or None."""
+def alloc_pages(gfp_mask: int, order: int) -> Any:
+    """Allocate 2**order contiguous pages of the zones of the mask; a handle or None."""
 def atomic_add(i: Address, v: Address) -> None:
     """Add `i`. Any context."""
 def atomic_add_negative(i: Address, v: Address) -> bool:
@@ -412,27 +431,24 @@ def atomic_sub_and_test(i: Address, v: Address) -> bool:
     """Subtract `i`; whether the new value is 0. Any context."""
 def atomic_sub_return(i: Address, v: Address) -> int:
     """Subtract `i` and return the new value. Any context."""
-def atomic_t(*args: Any) -> Any: ...
 def barrier() -> None:
     """Keep the compiler from moving accesses: a call of its own does that anyway."""
-def bigphysarea_alloc(*args: Any) -> Any: ...
-def bigphysarea_alloc_pages(*args: Any) -> Any: ...
-def bigphysarea_free(*args: Any) -> Any: ...
-def bigphysarea_free_pages(*args: Any) -> Any: ...
 def capable(capability: int) -> bool:
     """Return whether the running task has a capability (CAP_*). Any context."""
 def change_bit(nr: int, address: Address) -> None:
     """Turn bit `nr` of the bitmap at `address` over. Any context."""
 def clear_bit(nr: int, address: Address) -> None:
     """Clear bit `nr` of the bitmap at `address`. Any context."""
-def clear_user(*args: Any) -> Any: ...
+def clear_user(to: Address, n: int) -> int:
+    """Zero `n` bytes of user memory; returns the bytes not zeroed. May sleep."""
 def cli() -> None:
     """Turn interrupts off: from task context, with them on, on every CPU (__global_cli)."""
 def complete(done: Address) -> None:
     """Let one waiter, now or later, go on. Any context."""
-def completion(*args: Any) -> Any: ...
-def copy_from_user(*args: Any) -> Any: ...
-def copy_to_user(*args: Any) -> Any: ...
+def copy_from_user(to: Address, from_: Address, n: int) -> int:
+    """Copy `n` bytes of user memory to kernel memory; returns the bytes not copied."""
+def copy_to_user(to: Address, from_: Address, n: int) -> int:
+    """Copy `n` bytes of kernel memory to user memory; returns the bytes not copied."""
 def current() -> Any:
     """Return the running task; None in an interrupt's process or when the CPU is idle."""
 def del_timer(timer: Address) -> int:
@@ -449,16 +465,24 @@ def down_trylock(sem: Address) -> int:
     """Take a semaphore if that needs no sleep: 0 taken, 1 not. Any context."""
 def down_write(sem: Address) -> None:
     """Take the write side; sleeps until nobody else has either. May sleep."""
-def free_bootmem(*args: Any) -> Any: ...
-def free_page(*args: Any) -> Any: ...
-def free_pages(*args: Any) -> Any: ...
-def get_dma_pages(*args: Any) -> Any: ...
-def get_free_page(*args: Any) -> Any: ...
-def get_free_pages(*args: Any) -> Any: ...
-def get_page(*args: Any) -> Any: ...
-def get_user(*args: Any) -> Any: ...
-def get_zeroed_page(*args: Any) -> Any: ...
-def high_memory(*args: Any) -> Any: ...
+def free_page(addr: Address) -> None:
+    """Free one page by its kernel address; 0 is ignored. Any context."""
+def free_pages(addr: Address, order: int) -> None:
+    """Free 2**order pages by their kernel address; 0 is ignored. Any context."""
+def get_dma_pages(gfp_mask: int, order: int) -> int:
+    """Allocate 2**order contiguous pages below 16 MiB; their kernel address, 0 on failure."""
+def get_free_page(gfp_mask: int) -> int:
+    """Allocate one page filled with zeroes; its kernel address, 0 on failure."""
+def get_free_pages(gfp_mask: int, order: int) -> int:
+    """Allocate 2**order contiguous pages; their kernel address, 0 on failure."""
+def get_page(page_: Address) -> int:
+    """Take one more reference to an allocated page. Any context."""
+def get_user(address: Address, type: type[Scalar] = ...) -> tuple:
+    """Read a scalar of user memory: (0, value) or (-EFAULT, 0). May sleep."""
+def get_zeroed_page(gfp_mask: int) -> int:
+    """Allocate one page filled with zeroes; its kernel address, 0 on failure."""
+def high_memory() -> int:
+    """Return the kernel address of the end of direct-mapped memory. Any context."""
 def in_atomic() -> bool:
     """Return whether this context must not sleep by its count (irqs_disabled is separate)."""
 def in_interrupt() -> bool:
@@ -489,19 +513,38 @@ def irqs_disabled() -> bool:
     """Return whether interrupts are off on this CPU. Any context."""
 def jiffies() -> int:
     """Return the ticks since boot, a 32-bit number; any context."""
-def kfree(*args: Any) -> Any: ...
-def kmalloc(*args: Any) -> Any: ...
-def kmap(*args: Any) -> Any: ...
-def kmap_atomic(*args: Any) -> Any: ...
-def kmem_cache_alloc(*args: Any) -> Any: ...
-def kmem_cache_create(*args: Any) -> Any: ...
-def kmem_cache_destroy(*args: Any) -> Any: ...
-def kmem_cache_free(*args: Any) -> Any: ...
-def kmem_cache_reap(*args: Any) -> Any: ...
-def kmem_cache_shrink(*args: Any) -> Any: ...
-def kmem_cache_size(*args: Any) -> Any: ...
-def kunmap(*args: Any) -> Any: ...
-def kunmap_atomic(*args: Any) -> Any: ...
+def kfree(address: Address) -> None:
+    """Free what kmalloc or kmem_cache_alloc returned; 0 is ignored. Any context."""
+def kmalloc(size: int, flags: int) -> int:
+    """Allocate `size` bytes, not cleared; returns the address, 0 on failure."""
+def kmap(page_: Address) -> int:
+    """Give a page a kernel address and return it; as many kunmap calls take it back."""
+def kmap_atomic(page_: Address, type: int) -> int:
+    """Give a page the address of a slot (KM_*) of this CPU. Any context."""
+def kmem_cache_alloc(cachep: Address, flags: int) -> int:
+    """Allocate an object of a cache; returns its address, 0 on failure."""
+def kmem_cache_create(
+    name: Any, size: int, offset: int, flags: int, ctor: Any, dtor: Any
+) -> Any:
+    """Create a cache; returns its handle, None without memory. May sleep."""
+def kmem_cache_destroy(cachep: Address) -> int:
+    """Destroy a cache: 0, or 1 while objects of it live, and then it stays as it was. May
+    sleep.
+    """
+def kmem_cache_free(cachep: Address, address: Address) -> None:
+    """Free an object of this cache. Any context."""
+def kmem_cache_reap(gfp_mask: int) -> None:
+    """Free most of the free slabs of the cache that has the most, of the next ten in the
+    chain.
+    """
+def kmem_cache_shrink(cachep: Address) -> int:
+    """Give the pages of free slabs back: 0 when no slab is left, else 1. May sleep."""
+def kmem_cache_size(cachep: Address) -> int:
+    """Return the bytes of a cache's objects. Any context."""
+def kunmap(page_: Address) -> None:
+    """Take back one kmap of a page; the last one unmaps it. Any context but interrupts."""
+def kunmap_atomic(kvaddr: Address, type: int) -> None:
+    """Free the slot that kmap_atomic used; a direct address is ignored. Any context."""
 def list_add(new: Address, head: Address) -> None:
     """Put a link behind `head`: a stack. Any context."""
 def list_add_tail(new: Address, head: Address) -> None:
@@ -522,7 +565,6 @@ def list_for_each_entry_safe(head: Address, type: Any, member: str) -> Any:
     """Yield each struct, which may then be deleted and freed. Any context."""
 def list_for_each_safe(head: Address) -> Any:
     """Yield the address of each link, which may then be deleted. Any context."""
-def list_head(*args: Any) -> Any: ...
 def list_splice(list: Address, head: Address) -> None:
     """Put all links of `list` behind `head`; `list` itself must then be initialised again."""
 def local_bh_disable() -> None:
@@ -543,31 +585,41 @@ def mb() -> None:
     """Order all memory accesses before against all behind. Any context."""
 def mdelay(msecs: int) -> None:
     """Keep this CPU busy for `msecs` milliseconds; any context."""
-def memcmp(*args: Any) -> Any: ...
-def memcpy(*args: Any) -> Any: ...
+def memcmp(a: Address, b: Address, n: int) -> int:
+    """Compare `n` bytes as unsigned: below, equal to or above 0. Any context."""
+def memcpy(to: Address, from_: Address, n: int) -> Any:
+    """Copy `n` bytes; the ranges do not overlap. Returns `to`. Any context."""
 def memcpy_fromio(*args: Any) -> Any: ...
 def memcpy_toio(*args: Any) -> Any: ...
-def memmove(*args: Any) -> Any: ...
-def memset(*args: Any) -> Any: ...
+def memmove(to: Address, from_: Address, n: int) -> Any:
+    """Copy `n` bytes; the ranges may overlap. Returns `to`. Any context."""
+def memset(address: Address, byte: int, n: int) -> Any:
+    """Fill `n` bytes at `address` with the low 8 bits of `byte`; returns `address`."""
 def memset_io(*args: Any) -> Any: ...
 def might_sleep() -> None:
     """Report when this context must not sleep: the head of everything that may."""
 def mod_timer(timer: Address, expires: Address) -> int:
     """Set a timer's `expires` and add it; returns 1 when it was pending. Any context."""
-def nr_free_pages(*args: Any) -> Any: ...
-def offsetof(*args: Any) -> Any: ...
-def page_address(*args: Any) -> Any: ...
-def page_count(*args: Any) -> Any: ...
-def peek(*args: Any) -> Any: ...
-def phys_to_virt(*args: Any) -> Any: ...
-def poke(*args: Any) -> Any: ...
+def nr_free_pages() -> int:
+    """Return how many pages are free. Any context."""
+def page_address(page_: Address) -> int:
+    """Return the kernel address of a page's bytes, 0 for a high page that is not kmapped."""
+def page_count(page_: Address) -> int:
+    """Return the references to a page; 0 when it is free. Any context."""
+def peek(address: Address, n: int) -> bytes:
+    """Return the `n` bytes at `address`. Any context."""
+def phys_to_virt(phys: Address) -> int:
+    """Return the kernel address of a physical one; unchecked arithmetic, as in C."""
+def poke(address: Address, data: Any) -> None:
+    """Store a bytes-like object at `address`. Any context."""
 def preempt_disable() -> None:
     """Keep the running task on this CPU; nests. Any context."""
 def preempt_enable() -> None:
     """Undo one `preempt_disable`. Any context."""
-def ptr(*args: Any) -> Any: ...
-def put_page(*args: Any) -> Any: ...
-def put_user(*args: Any) -> Any: ...
+def put_page(page_: Address) -> int:
+    """Drop a reference to a page; the last one frees it. Any context."""
+def put_user(value: Any, address: Address, type: type[Scalar] = ...) -> int:
+    """Store a scalar to user memory: 0 or -EFAULT. May sleep."""
 def raise_irq(line: int, cpu: Any = ...) -> None:
     """Send an edge on `line`; `cpu` says who takes it, None = any CPU of its mask."""
 def read_lock(lock: Address) -> None:
@@ -589,20 +641,12 @@ def read_unlock_irqrestore(lock: Address, flags: int) -> None:
 def readb(*args: Any) -> Any: ...
 def readl(*args: Any) -> Any: ...
 def readw(*args: Any) -> Any: ...
-def register_chrdev(*args: Any) -> Any: ...
-def reserve_bootmem(*args: Any) -> Any: ...
 def restore_flags(flags: int) -> None:
     """Put the interrupt state back to what `save_flags` returned. Any context."""
 def rmb() -> None:
     """Order the readings before against those behind. Any context."""
-def rw_semaphore(*args: Any) -> Any: ...
 def rwlock_init(lock: Address) -> None:
     """Make an rwlock free; its class is its struct field or the place of this call."""
-def rwlock_t(*args: Any) -> Any: ...
-def s16(*args: Any) -> Any: ...
-def s32(*args: Any) -> Any: ...
-def s64(*args: Any) -> Any: ...
-def s8(*args: Any) -> Any: ...
 def save_flags() -> int:
     """Return what `restore_flags` puts back: 0 global cli, 1 global sti, 2 off, 3 on here."""
 def schedule() -> None:
@@ -611,14 +655,14 @@ def schedule_timeout(ticks: int) -> int:
     """Sleep as the state says, at most `ticks`; returns the ticks that are left. May sleep."""
 def sema_init(sem: Address, count: int) -> None:
     """Make a semaphore with `count` free; its class is its field or the place of this call."""
-def semaphore(*args: Any) -> Any: ...
 def set_bit(nr: int, address: Address) -> None:
     """Set bit `nr` of the bitmap at `address`. Any context."""
 def set_current_state(state: int) -> None:
     """Write the running task's state, before it looks at its condition and schedules."""
 def signal_pending(task: Address = ...) -> bool:
     """Return whether a signal waits for the running task, or for `task`. Any context."""
-def sizeof(*args: Any) -> Any: ...
+def sizeof(thing: Any) -> int:
+    """Return the bytes that a type, or what a handle stands for, has in RAM."""
 def sleep_on(queue: Address) -> None:
     """Sleep until the queue is woken. What happens before the sleep begins is missed."""
 def sleep_on_timeout(queue: Address, ticks: int) -> int:
@@ -653,10 +697,10 @@ def spin_unlock_irq(lock: Address) -> None:
     """Give a spinlock back and turn interrupts on. By the context that took it."""
 def spin_unlock_irqrestore(lock: Address, flags: int) -> None:
     """Give a spinlock back and put the interrupt flag back. By the context that took it."""
-def spinlock_t(*args: Any) -> Any: ...
 def sti() -> None:
     """Turn interrupts on; from task context also those that `cli` kept off (__global_sti)."""
-def strncpy_from_user(*args: Any) -> Any: ...
+def strncpy_from_user(to: Address, from_: Address, n: int) -> int:
+    """Copy a string of user memory with its NUL, at most `n` bytes."""
 def tasklet_disable(t: Address) -> None:
     """Keep a tasklet from running and wait until it does not; nests. Not from its function."""
 def tasklet_disable_nosync(t: Address) -> None:
@@ -671,7 +715,6 @@ def tasklet_kill(t: Address) -> None:
     """Wait until a tasklet is neither due nor running; may sleep. Nobody may schedule it."""
 def tasklet_schedule(t: Address) -> None:
     """Have a tasklet run once on this CPU, soon, unless that is due already. Any context."""
-def tasklet_struct(*args: Any) -> Any: ...
 def test_and_change_bit(nr: int, address: Address) -> bool:
     """Turn a bit over; returns whether it was set. Any context."""
 def test_and_clear_bit(nr: int, address: Address) -> bool:
@@ -680,34 +723,30 @@ def test_and_set_bit(nr: int, address: Address) -> bool:
     """Set a bit; returns whether it was set. Any context."""
 def test_bit(nr: int, address: Address) -> bool:
     """Return whether bit `nr` of the bitmap at `address` is set. Any context."""
-def timer_list(*args: Any) -> Any: ...
 def timer_pending(timer: Address) -> int:
     """Return 1 when a timer is pending, else 0; any context."""
-def tq_struct(*args: Any) -> Any: ...
-def u16(*args: Any) -> Any: ...
-def u32(*args: Any) -> Any: ...
-def u64(*args: Any) -> Any: ...
-def u8(*args: Any) -> Any: ...
 def udelay(usecs: int) -> None:
     """Keep this CPU busy for `usecs` microseconds; any context."""
-def unregister_chrdev(*args: Any) -> Any: ...
 def up(sem: Address) -> None:
     """Give a semaphore back and wake a waiter. Any context."""
 def up_read(sem: Address) -> None:
     """Give the read side back. Any context."""
 def up_write(sem: Address) -> None:
     """Give the write side back. Any context."""
-def vfree(*args: Any) -> Any: ...
-def virt_to_page(*args: Any) -> Any: ...
-def virt_to_phys(*args: Any) -> Any: ...
-def vmalloc(*args: Any) -> Any: ...
+def vfree(addr: Address) -> None:
+    """Free an area by its first address; 0 is ignored. Task context: not in an interrupt."""
+def virt_to_page(addr: Address) -> Any:
+    """Return the page of a direct-mapped address as a handle; None when it has none."""
+def virt_to_phys(addr: Address) -> int:
+    """Return the physical address of a direct-mapped one; unchecked arithmetic, as in C."""
+def vmalloc(size: int) -> int:
+    """Allocate `size` bytes, whole pages, of contiguous addresses; 0 on failure. May sleep."""
 def wait_event(queue: Address, condition: Any) -> None:
     """Sleep until `condition()` is true; it is looked at after each wake-up of the queue."""
 def wait_event_interruptible(queue: Address, condition: Any) -> int:
     """Sleep until `condition()` is true: 0, or -ERESTARTSYS when a signal ended the sleep."""
 def wait_for_completion(done: Address) -> None:
     """Sleep until `complete` was called once for this waiter. May sleep."""
-def wait_queue_head_t(*args: Any) -> Any: ...
 def waitqueue_active(queue: Address) -> bool:
     """Return whether somebody sleeps on a queue, looked at without its lock. Any context."""
 def wake_up(queue: Address) -> None:

@@ -61,6 +61,8 @@ LAYERS: Final = (
     "cpus.choice_cy",
     "smpmm.mm.cache_cy",
     "smpmm.mm.vmalloc_cy",
+    "smpmm.mm.iomem_cy",
+    "smpmm.mm.ioremap_cy",
     "smpmm.fault_cy",
     "smpmm.mm.disk_cy",
     "smpmm.mm.buffer_cy",

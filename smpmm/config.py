@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from cpus.errors import ConfigError, MachineError
-from smpmm.mm import memmap
+from smpmm.mm import iomem, memmap
 from smpmm.profile import Profile, profile_for
 
 MAX_CPUS: Final = 64
@@ -178,6 +178,7 @@ OPTIONS: Final[dict[str, Callable[[str, Any], Any]]] = {
     "disk": parse_disk,
     "failslab": parse_fault,
     "fail_page_alloc": parse_fault,
+    "iomem": iomem.parse,
     "bigphysarea": lambda name, value: parse_int(name, value, 0),
     "slab_debug": parse_text,
     "slab_statistics": parse_flag,
@@ -302,7 +303,7 @@ def make_config(
     nr_cpus = min(parse_int("cpus", cpus, 1, MAX_CPUS), parsed.get("maxcpus", MAX_CPUS))
     if seed is None:
         seed = int.from_bytes(os.urandom(4), "little")
-    return Config(
+    config = Config(
         cpus=nr_cpus,
         ram_bytes=sum(sizes.values()),
         zones=sizes,
@@ -314,6 +315,8 @@ def make_config(
         cmdline=cmdline,
         options=parsed,
     )
+    iomem.io_regions(config)
+    return config
 
 
 def check_host(config: Config) -> None:

@@ -507,8 +507,10 @@ def interruptible_sleep_on(queue: Address) -> None:
     """Sleep until the queue is woken or a signal comes. May sleep."""
 def interruptible_sleep_on_timeout(queue: Address, ticks: int) -> int:
     """Sleep until a wake-up or a signal, at most `ticks`; returns the ticks left."""
-def ioremap(*args: Any) -> Any: ...
-def iounmap(*args: Any) -> Any: ...
+def ioremap(phys_addr: Address, size: int) -> int:
+    """Map physical addresses of a device; the address to access it by, 0 on failure."""
+def iounmap(addr: Address) -> None:
+    """Release what ioremap returned; a direct address is ignored. May sleep, as vfree."""
 def irqs_disabled() -> bool:
     """Return whether interrupts are off on this CPU. Any context."""
 def jiffies() -> int:
@@ -589,13 +591,16 @@ def memcmp(a: Address, b: Address, n: int) -> int:
     """Compare `n` bytes as unsigned: below, equal to or above 0. Any context."""
 def memcpy(to: Address, from_: Address, n: int) -> Any:
     """Copy `n` bytes; the ranges do not overlap. Returns `to`. Any context."""
-def memcpy_fromio(*args: Any) -> Any: ...
-def memcpy_toio(*args: Any) -> Any: ...
+def memcpy_fromio(to: Address, from_: Address, n: int) -> None:
+    """Copy `n` bytes of I/O memory to memory. Any context."""
+def memcpy_toio(to: Address, from_: Address, n: int) -> None:
+    """Copy `n` bytes of memory to I/O memory. Any context."""
 def memmove(to: Address, from_: Address, n: int) -> Any:
     """Copy `n` bytes; the ranges may overlap. Returns `to`. Any context."""
 def memset(address: Address, byte: int, n: int) -> Any:
     """Fill `n` bytes at `address` with the low 8 bits of `byte`; returns `address`."""
-def memset_io(*args: Any) -> Any: ...
+def memset_io(addr: Address, byte: int, n: int) -> None:
+    """Fill `n` bytes of I/O memory with the low 8 bits of `byte`. Any context."""
 def might_sleep() -> None:
     """Report when this context must not sleep: the head of everything that may."""
 def mod_timer(timer: Address, expires: Address) -> int:
@@ -638,9 +643,12 @@ def read_unlock_irq(lock: Address) -> None:
     """Give the read side back and turn interrupts on. By the context that took it."""
 def read_unlock_irqrestore(lock: Address, flags: int) -> None:
     """Give the read side back and put the interrupt flag back. By the context that took it."""
-def readb(*args: Any) -> Any: ...
-def readl(*args: Any) -> Any: ...
-def readw(*args: Any) -> Any: ...
+def readb(addr: Address) -> int:
+    """Return the byte of I/O memory at an address. Any context."""
+def readl(addr: Address) -> int:
+    """Return the 32 bits of I/O memory at an address. Any context."""
+def readw(addr: Address) -> int:
+    """Return the 16 bits of I/O memory at an address. Any context."""
 def restore_flags(flags: int) -> None:
     """Put the interrupt state back to what `save_flags` returned. Any context."""
 def rmb() -> None:
@@ -775,6 +783,9 @@ def write_unlock_irq(lock: Address) -> None:
     """Give the write side back and turn interrupts on. By the context that took it."""
 def write_unlock_irqrestore(lock: Address, flags: int) -> None:
     """Give the write side back and put the interrupt flag back."""
-def writeb(*args: Any) -> Any: ...
-def writel(*args: Any) -> Any: ...
-def writew(*args: Any) -> Any: ...
+def writeb(b: Address, addr: Address) -> None:
+    """Store the low byte of a number in I/O memory. Any context."""
+def writel(b: Address, addr: Address) -> None:
+    """Store the low 32 bits of a number in I/O memory. Any context."""
+def writew(b: Address, addr: Address) -> None:
+    """Store the low 16 bits of a number in I/O memory. Any context."""

@@ -45,7 +45,7 @@ CALLS: Final = MappingProxyType(
         "smpmm.mm.highmem_cy": "kmap kunmap kmap_atomic kunmap_atomic",
         "smpmm.mm.vmalloc_cy": "vmalloc vfree",
         "smpmm.mm.ioremap_cy": """
-            ioremap iounmap readb readw readl writeb writew writel
+            ioremap iounmap vremap readb readw readl writeb writew writel
             memcpy_fromio memcpy_toio memset_io
             """,
         "smpmm.mm.bootmem_calls": """
@@ -166,11 +166,11 @@ VALUES: Final = MappingProxyType(
 )
 
 # Calls that other versions have and smpmm does not: they can be named.
-ELSEWHERE: Final = "kcalloc krealloc ksize kzalloc complete_all vremap"
+ELSEWHERE: Final = "kcalloc krealloc ksize kzalloc complete_all"
 NOWHERE: Final = "nowhere"
 
 # Modules that smpmm does not have yet: their names can be imported, not used.
-NOT_YET: Final = frozenset({"smpmm.mm.ioremap_cy", NOWHERE})
+NOT_YET: Final = frozenset({NOWHERE})
 
 # What a function of the boot phase may call: nothing that allocates otherwise, or sleeps.
 BOOT_MODULES: Final = frozenset(

@@ -60,6 +60,8 @@ def _inside(area: dict[str, Any], address: int) -> str:
     if area["state"] == DYING:
         name = percpu_cy.slot_info(area["slot"])["name"] if area["slot"] >= 0 else "boot"
         return f"{where}; {name} is just freeing it"
+    if area["state"] == LIVE and kind == "ioremap":
+        return f"{where}; I/O memory is accessed by readb() … writel()"
     if area["state"] == BUILDING:
         return f"{where}; its pages are just being mapped"
     return where

@@ -16,6 +16,9 @@ from smpmm.profiles.version import point
 
 MIB: Final = 1 << 20
 VMALLOC_OFFSET: Final = 8 * MIB
+# Video memory and ROMs: ioremap returns their direct addresses.
+ISA_START: Final = 0xA0000
+ISA_END: Final = 0x100000
 
 # How VMALLOC_START follows from high_memory.
 BELOW: Final = "below"  # 8 MiB above, rounded down to 8 MiB

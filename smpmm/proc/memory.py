@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from smpmm.mm import memmap, page_alloc_cy, zone_cy
+from smpmm.mm import iomem_cy, memmap, page_alloc_cy, zone_cy
 
 PAGE_SIZE = 4096
 KIB_PER_PAGE = 4
@@ -88,7 +88,10 @@ def buddyinfo() -> str:
 
 def iomem() -> str:
     """Return /proc/iomem: what lies where in physical memory."""
-    return iomem_text(page_alloc_cy.boot_memory_map().resources)
+    devices = tuple(
+        memmap.Resource(start, start + size, name) for name, start, size in iomem_cy.io_table()
+    )
+    return iomem_text((*page_alloc_cy.boot_memory_map().resources, *devices))
 
 
 def iomem_text(resources: tuple[memmap.Resource, ...]) -> str:

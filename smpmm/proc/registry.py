@@ -32,6 +32,7 @@ FILES: Final = MappingProxyType(
         "modules": "smpmm.module:modules_text",
         "slabinfo": "smpmm.mm.slabinfo:proc_read",
         "uptime": "smpmm.proc.texts:uptime_text",
+        "vmallocinfo": "smpmm.mm.vmallocinfo:vmallocinfo",
         "version": "smpmm.proc.texts:version_text",
     }
 )

@@ -105,11 +105,6 @@ def call_missing(name: str) -> str:
     return ""
 
 
-@pytest.mark.parametrize("name", ["ioremap", "readb"])
-def test_what_smpmm_does_not_have_yet_says_so(booted: Machine, name: str) -> None:
-    assert booted.run(call_missing, name) == f"smpmm does not have {name} yet"
-
-
 @pytest.mark.parametrize("name", sorted(kernel_names.LATER))
 def test_what_only_later_kernels_have_names_the_version(booted: Machine, name: str) -> None:
     since = kernel_names.LATER[name]

@@ -42,6 +42,7 @@ _OWN_FRAMES = (
     "smpmm/boot_phase.py",
     "smpmm/mm/bootmem_calls.py",
     "smpmm/mm/page_bug.py",
+    "smpmm/mm/slab_corruption.py",
     "smpmm/mm/slab_report.py",
     "smpmm/mm/vm_report.py",
     "smpmm/printk.py",

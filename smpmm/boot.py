@@ -33,7 +33,7 @@ from cpus import (
 )
 from cpus.errors import MachineError
 from smpmm import boot_phase, scratch
-from smpmm.config import NOT_BUILT_IN, RESERVED_BYTES, Config
+from smpmm.config import RESERVED_BYTES, Config
 from smpmm.mm import window_cy
 
 SEGMENT_BASE: Final = 0x2000_0000_0000
@@ -161,9 +161,6 @@ def boot(config: Config) -> tuple[int, dict[str, Any]]:
     event_cy.log(f"Linux version {config.kernel} (smpmm), {config.cpus} CPUs, {what}", 6)
     for borrowed in config.profile.borrowed:
         event_cy.log(f"smpmm: kernel {config.kernel}: {borrowed}", 5)
-    for name in NOT_BUILT_IN:
-        if config.option(name):
-            event_cy.log(f"smpmm: {name} is not built into this kernel: ignored", 4)
     for module in modules:
         if hasattr(module, "init"):
             module.init(config)

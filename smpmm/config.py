@@ -142,9 +142,12 @@ def parse_fault(name: str, value: Any) -> dict[str, int]:
 SLABINFO_LAYOUTS: Final = ("1.1", "2.1")
 
 
-def parse_text(name: str, value: Any) -> str:
-    """Return a text as it is."""
-    return str(value)
+def parse_slab_debug(name: str, value: Any) -> bool:
+    """Return whether slabs are debugged: a switch, or the letters of later kernels, of which
+    this one has all or none."""
+    if isinstance(value, str) and re.fullmatch("[FZPUT]+", value):
+        return True
+    return parse_flag(name, value)
 
 
 def parse_layout(name: str, value: Any) -> str:
@@ -180,7 +183,7 @@ OPTIONS: Final[dict[str, Callable[[str, Any], Any]]] = {
     "fail_page_alloc": parse_fault,
     "iomem": iomem.parse,
     "bigphysarea": lambda name, value: parse_int(name, value, 0),
-    "slab_debug": parse_text,
+    "slab_debug": parse_slab_debug,
     "slab_statistics": parse_flag,
     "slabinfo": parse_layout,
     "panic_on_oops": parse_flag,
@@ -188,10 +191,6 @@ OPTIONS: Final[dict[str, Callable[[str, Any], Any]]] = {
     "timer": parse_flag,
     "exact_hold_times": parse_flag,
 }
-
-
-# Known, and without effect in this version: a machine that is given one says so in its log.
-NOT_BUILT_IN: Final = ("slab_debug",)
 
 
 def parse_cmdline(text: str) -> dict[str, Any]:

@@ -47,13 +47,22 @@ from cython.cimports.smpmm.mm.slab_list_cy import (
 )
 
 from cpus import callsite_cy, context_cy, event_cy, monitor
-from smpmm.mm import shrink_cy, slab_build_cy, slab_grow_cy, slab_report, slab_state_cy
+from smpmm.mm import (
+    cpucache_cy,
+    shrink_cy,
+    slab_build_cy,
+    slab_debug_cy,
+    slab_grow_cy,
+    slab_report,
+    slab_state_cy,
+)
 from smpmm.mm import slab_cy as slab_module
 from smpmm.mm import slab_list_cy as lists_module
 from smpmm.mm.slab_profile import (
     SLAB_CACHE_DMA,
     SLAB_HWCACHE_ALIGN,
     SLAB_NO_REAP,
+    debugging_flags,
     geometry,
     slab_profile,
 )
@@ -90,12 +99,12 @@ def register_text_address(address_for) -> None:
     text_address = address_for
 
 
-SPARSE_REGIONS = lists_module.SPARSE_REGIONS
+SPARSE_REGIONS = (*lists_module.SPARSE_REGIONS, *slab_debug_cy.SPARSE_REGIONS)
 
 
 def regions(config: object) -> dict:
     """Return the regions of the segment that the slab allocator needs, name → bytes."""
-    return lists_module.regions(config)
+    return {**lists_module.regions(config), **slab_debug_cy.regions(config)}
 
 
 def attach(config: object) -> None:
@@ -109,6 +118,7 @@ def attach(config: object) -> None:
     slab_build_cy.attach(profile)
     slab_grow_cy.attach(config)
     slab_state_cy.attach(config)
+    cpucache_cy.attach(config)
     shrink_cy.attach(config)
 
 
@@ -124,11 +134,12 @@ def init(config: object) -> None:
     for size in profile.general_sizes:
         for name, flags in ((f"size-{size}", 0), (f"size-{size}(DMA)", SLAB_CACHE_DMA)):
             flags |= SLAB_HWCACHE_ALIGN
+            flags, _ = debugging_flags(profile, size, flags, False)
             _publish(_make(name, _geometry(size, 0, flags), flags, 0, 0, 0))
     slab_global.arrays_on = 1
     shrink_cy.make_chain_sem()
     for index in range(1 + 2 * len(profile.general_sizes)):
-        shrink_cy.enable_cpucache(index)
+        cpucache_cy.enable_cpucache(index)
 
 
 def on_start(machine: object, config: object) -> None:
@@ -158,6 +169,9 @@ def kmem_cache_create(
     leave()
     if not _create_allowed(name, size, offset, flags, ctor, dtor):
         return None
+    flags, said = debugging_flags(profile, size, flags, bool(ctor))
+    for text in said:
+        event_cy.log(f"kmem_create: {text} - {name}", KERN_ERR)
     how = _geometry(size, offset, flags)
     if how.forced_align:
         event_cy.log(f"kmem_create: Forcing size word alignment - {name}", KERN_ERR)
@@ -198,10 +212,10 @@ def _create_allowed(name, size, offset, flags, ctor, dtor) -> bool:
         why = f"cache {name} has a destructor without a constructor"
     elif offset < 0 or offset > size:
         why = f"offset {offset} of {name}, from 0 to its size {size}"
-    elif flags & ~profile.create_mask:
-        why = f"flags {flags & ~profile.create_mask:#x} of {name}, this build has only " + (
-            "SLAB_NO_REAP, SLAB_HWCACHE_ALIGN, SLAB_CACHE_DMA"
-        )
+    elif wrong := flags & ~profile.accepted_flags:
+        why = f"flags {wrong:#x} of {name}, this build has only {profile.accepted_flags:#x}"
+        if not profile.debug and not wrong & ~profile.debugging_flags:
+            why += ": it was built without slab_debug"
     if why:
         slab_report.kernel_bug("kmem_cache_create", why)
     return why is None
@@ -240,7 +254,7 @@ def _make(name: str, how, flags: int, ctor: int, dtor: int, site: int) -> int:
     write_handle(handle, c)
     leave()
     if slab_global.arrays_on:
-        shrink_cy.enable_cpucache(c.index)
+        cpucache_cy.enable_cpucache(c.index)
     return handle
 
 
@@ -270,7 +284,7 @@ def _publish(handle: cython.ulonglong) -> None:
 def _discard(handle: cython.ulonglong) -> None:
     """Give back what was made of a cache that nobody may know. May sleep."""
     c: cython.pointer[kmem_cache] = made_at(handle)
-    shrink_cy.tune_cpucache(c.index, 0, 0, True)
+    cpucache_cy.tune_cpucache(c.index, 0, 0, True)
     enter()
     free_kernel_object(handle, c.index, slab_global.site_cache)
     atomic32_store(cython.address(c.creator), 0)
@@ -285,6 +299,9 @@ def _fill(index: int, how, flags: int, ctor: int, dtor: int, site: int) -> None:
     """Write the constant words of a claimed entry, and empty its lists."""
     c: cython.pointer[kmem_cache] = caches + cython.cast(cython.int, index)
     c.objsize = how.objsize
+    c.red_bytes = how.red_bytes
+    c.payload = how.payload
+    c.first_bytes = how.first_bytes
     c.num = how.num
     c.gfporder = how.gfporder
     c.reciprocal = ((cython.cast(u64, 1) << RECIPROCAL_SHIFT) + c.objsize - 1) // c.objsize

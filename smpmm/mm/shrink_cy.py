@@ -1,10 +1,6 @@
-"""Per-CPU arrays and the way back: kmem_tune_cpucache, kmem_cache_shrink, _reap and _destroy.
+"""How caches give memory back: kmem_cache_shrink, _reap and _destroy of Linux 2.4 (mm/slab.c).
 
-Models mm/slab.c of Linux 2.4. The array of another CPU is drained and resized as that CPU,
-through its interrupt gate. The RAM of an array (cpucache_t) is allocated from a general cache
-and costs what it costs there; its entries lie in the control area.
-
-Lock order: cache_chain_sem, then a CPU's gate, then a cache's lock.
+Lock order: cache_chain_sem, then a cache's lock.
 """
 
 import cython
@@ -16,16 +12,13 @@ from cython.cimports.cpus.atomic import (
     atomic64_store,
     compiler_barrier,
 )
-from cython.cimports.cpus.gate_cy import gate_acquire, gate_release
 from cython.cimports.cpus.handle_cy import address_of
 from cython.cimports.cpus.kill_cy import (
     KILL_CACHE_DESTROY,
     KILL_CACHE_DESTROYED,
-    KILL_SLAB_TUNE,
     kill_point,
 )
 from cython.cimports.cpus.percpu_cy import (
-    cpu_areas,
     enter,
     enter_sleeping,
     leave,
@@ -34,27 +27,22 @@ from cython.cimports.cpus.percpu_cy import (
 )
 from cython.cimports.cpus.spinlock_cy import raw_spin_lock_irqsave, raw_spin_unlock_irqrestore
 from cython.cimports.cpus.whole import whole
-from cython.cimports.smpmm.mm.page_alloc_cy import gfp_high, gfp_io, gfp_wait
+from cython.cimports.smpmm.mm.page_alloc_cy import gfp_wait
 from cython.cimports.smpmm.mm.slab_cy import (
     checked_cache,
     flush_array,
-    general_cache,
-    kmem_cache_alloc_inside,
 )
 from cython.cimports.smpmm.mm.slab_grow_cy import (
     free_kernel_object,
     kmem_slab_destroy,
     own_kernel_object,
-    set_kernel_object,
 )
 from cython.cimports.smpmm.mm.slab_list_cy import (
     CACHE_DYING,
-    CACHE_ENTRIES,
     CACHE_FREE,
     CACHE_LIVE,
     DFLGS_GROWN,
     SLAB_DYING,
-    array_cache,
     cache_at,
     cache_growing,
     caches,
@@ -64,12 +52,10 @@ from cython.cimports.smpmm.mm.slab_list_cy import (
 )
 
 from cpus import context_cy, event_cy
-from smpmm.mm import slab_report
+from smpmm.mm import cpucache_cy, slab_corruption, slab_report
 from smpmm.mm.slab_profile import SLAB_NO_REAP, slab_profile
 
 KERN_ERR = 3
-EINVAL = 22
-ENOMEM = 12
 CHAIN_SEM_BYTES = 128
 
 profile: object = None
@@ -118,133 +104,6 @@ def attach(config: object) -> None:
     profile = slab_profile(config)
 
 
-def enable_cpucache(index: cython.int) -> None:
-    """Give a new cache its per-CPU arrays, of the version's size. May sleep."""
-    limit, batchcount = profile.array_limit(caches[index].objsize)
-    if not limit:
-        return
-    error = tune_cpucache(index, limit, batchcount, True)
-    if error:
-        name = slab_report.cache_name(index)
-        event_cy.log(f"enable_cpucache failed for {name}, error {-error}.", KERN_ERR)
-
-
-def tune_cpucache(index: cython.int, limit: int, batchcount: int, fresh: bool = False) -> int:
-    """Set the size of a cache's per-CPU arrays: 0, -EINVAL or -ENOMEM. May sleep.
-
-    A limit of 0 takes the arrays away. cache_chain_sem is held, or the cache is `fresh`:
-    nobody uses it yet, or any more.
-    """
-    c: cython.pointer[kmem_cache] = caches + index
-    nr_cpus: cython.int = segment_cy.header.nr_cpus
-    address: u64
-    if limit < 0 or batchcount < 0 or batchcount > limit or (limit and not batchcount):
-        return -EINVAL
-    if limit > CACHE_ENTRIES:
-        return -ENOMEM
-    addresses = []
-    size: u64 = profile.sizeof_cpucache + limit * profile.bytes_per_word
-    for _cpu in range(nr_cpus if limit else 0):
-        enter()
-        address = alloc_cpucache(c, size)
-        leave()
-        if address == 0:
-            for each in addresses:
-                release_cpucache(index, each)
-            return -ENOMEM
-        addresses.append(address)
-    c.batchcount = batchcount
-    exchange_arrays(index, limit, batchcount, addresses, fresh)
-    c.limit = limit
-    return 0
-
-
-def exchange_arrays(
-    index: cython.int, limit: int, batchcount: int, addresses: list, fresh: bool
-) -> None:
-    """Give each CPU its new array and free the old one (do_ccupdate_local)."""
-    c: cython.pointer[kmem_cache] = caches + index
-    cpu: cython.int
-    old: u64
-    for cpu in range(cython.cast(cython.int, segment_cy.header.nr_cpus)):
-        address = addresses[cpu] if limit else 0
-        if fresh:
-            old = set_array(c, cpu, limit, batchcount, address)
-        else:
-            old = resize_on(index, cpu, limit, batchcount, address)
-        kill_point(KILL_SLAB_TUNE)
-        if old != 0 and old != cython.cast(u64, address):
-            release_cpucache(index, old)
-
-
-def alloc_cpucache(c, bytes):
-    address: u64 = kmem_cache_alloc_inside(
-        general_cache(bytes, False), gfp_wait | gfp_high | gfp_io, slab_global.site_cpucache
-    )
-    if address != 0:
-        set_kernel_object(address, c.index)
-    return address
-
-
-def release_cpucache(index: cython.int, address: cython.ulonglong) -> None:
-    """Free the RAM of an array that is no more."""
-    enter()
-    free_kernel_object(address, index, slab_global.site_cpucache)
-    leave()
-
-
-def resize_on(
-    index: cython.int, cpu: cython.ulonglong, limit: int, batchcount: int, cpucache: int
-) -> int:
-    """Empty a CPU's array into the slabs, as that CPU, and give it a new size and RAM.
-
-    Returns the RAM that it had, this process's to free.
-    """
-    c: cython.pointer[kmem_cache] = caches + index
-    new_limit: u32 = limit
-    new_batchcount: u32 = batchcount
-    new_cpucache: u64 = cpucache
-    old: u64
-    own: cython.bint = this_cpu == cython.address(cpu_areas[cpu])
-    if not own and gate_acquire(cpu) != 0:
-        # Not online: nobody is that CPU, and what a dead one had was taken from its truth.
-        return set_array(c, cpu, new_limit, new_batchcount, new_cpucache)
-    enter()
-    flags: u64 = raw_spin_lock_irqsave(cython.address(c.lock), slab_global.site_cpucache)
-    flush_array(c, cpu_array(c, cpu), 0, cpu)
-    old = set_array(c, cpu, new_limit, new_batchcount, new_cpucache)
-    raw_spin_unlock_irqrestore(cython.address(c.lock), flags)
-    leave()
-    if not own:
-        gate_release()
-    return old
-
-
-def set_array(c, cpu, limit, batchcount, cpucache):
-    ac: cython.pointer[array_cache] = cpu_array(c, cpu)
-    old: u64 = ac.cpucache
-    if old != 0 and old != cpucache:
-        own_kernel_object(old)
-    ac.limit = limit
-    ac.batchcount = batchcount
-    compiler_barrier()
-    ac.cpucache = cpucache
-    return old
-
-
-def drain_cpu_caches(index: cython.int) -> None:
-    """Give the free objects in all CPUs' arrays back to their slabs. May sleep."""
-    cpu: cython.int
-    for cpu in range(cython.cast(cython.int, segment_cy.header.nr_cpus)):
-        drain_on(index, cpu)
-
-
-def drain_on(index: cython.int, cpu: cython.ulonglong) -> None:
-    """Empty a CPU's array of one cache into the slabs, as that CPU."""
-    ac: cython.pointer[array_cache] = cpu_array(caches + index, cpu)
-    resize_on(index, cpu, ac.limit, ac.batchcount, ac.cpucache)
-
-
 def kmem_cache_shrink(cachep: object) -> int:
     """Give the pages of free slabs back: 0 when no slab is left, else 1. May sleep.
 
@@ -264,9 +123,11 @@ def kmem_cache_shrink(cachep: object) -> int:
 def _shrink(index: cython.int) -> int:
     chain_down()
     try:
-        drain_cpu_caches(index)
+        cpucache_cy.drain_cpu_caches(index)
     finally:
         chain_up()
+    if profile.debug:
+        slab_corruption.verify_cache(index)
     enter()
     left: cython.int = shrink_slabs(caches + index)
     leave()
@@ -285,7 +146,7 @@ def shrink_slabs(c):
         raw_spin_unlock_irqrestore(cython.address(c.lock), flags)
         if s == cython.NULL:
             return left
-        kmem_slab_destroy(c, s)
+        kmem_slab_destroy(c, s, False)
 
 
 def take_free_slab(c):
@@ -431,7 +292,7 @@ def reap_slabs(index: cython.int, nr_slabs: int) -> int:
         raw_spin_unlock_irqrestore(cython.address(c.lock), flags)
         if s == cython.NULL:
             break
-        kmem_slab_destroy(c, s)
+        kmem_slab_destroy(c, s, True)
         done += 1
     leave()
     return done << c.gfporder
@@ -464,7 +325,12 @@ def kmem_cache_destroy(cachep: object) -> int:
     if not claimed:  # by somebody else, who destroys it too
         slab_report.kernel_bug("kmem_cache_destroy", "somebody destroys the cache already")
         return 1
-    if _shrink(c.index):
+    try:
+        left = _shrink(c.index)
+    except BaseException:
+        _keep_cache(c.index)
+        raise
+    if left:
         _keep_cache(c.index)
         return 1
     _free_cache(c.index)
@@ -486,7 +352,7 @@ def _free_cache(index: cython.int) -> None:
     """Give back the arrays, the handle and the table entry of a cache without slabs."""
     c: cython.pointer[kmem_cache] = caches + index
     handle: u64 = c.address
-    tune_cpucache(index, 0, 0, True)
+    cpucache_cy.tune_cpucache(index, 0, 0, True)
     enter()
     own_kernel_object(handle)
     kill_point(KILL_CACHE_DESTROY)

@@ -1,4 +1,4 @@
-"""How the kernel's slab allocator was built: plainly, or with STATS (mm/slab.c of 2.4).
+"""How the kernel's slab allocator was built: plainly, with STATS, or with DEBUG (mm/slab.c).
 
 The builds differ in what stands behind an allocation and a free; a machine chooses one when it
 boots. The plain one is all in the fast paths of `slab_cy`. The statistics build counts whether
@@ -9,6 +9,7 @@ cache's lock, and the misses, are counted in every build: they cost nothing ther
 
 import cython
 from cython.cimports.cpus.percpu_cy import this_cpu
+from cython.cimports.smpmm.mm import slab_cy
 from cython.cimports.smpmm.mm.slab_cy import (
     FREE_OK,
     alloc_slowpath,
@@ -20,12 +21,22 @@ from cython.cimports.smpmm.mm.slab_cy import (
 )
 from cython.cimports.smpmm.mm.slab_list_cy import array_cache, caches
 
+from smpmm.mm import slab_debug_cy
+
 
 def attach(profile: object) -> None:
     """Choose what allocations and frees do, by the version's figures. The monitor, before it
     forks."""
-    if profile.statistics:
+    slab_debug_cy.detach()
+    if profile.debug:
+        slab_debug_cy.attach()
+    elif profile.statistics:
         set_build(counted_alloc, counted_free)
+
+
+def counts() -> bool:
+    """Return whether this machine's kernel was built with STATS; DEBUG brings it too."""
+    return slab_cy.build_alloc != slab_cy.plain_alloc
 
 
 def counted_alloc(c, gfp, site):

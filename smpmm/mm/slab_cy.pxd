@@ -41,6 +41,7 @@ cdef enum:
     FREE_TWICE = 3               # the truth says that it is free
     FREE_WRONG_CACHE = 4
     FREE_KERNELS = 5             # the slab allocator's own
+    FREE_OVERWRITTEN = 6         # a debugging build: its red zones are damaged
 
 # Fault injection (failslab): non-zero fails the request. Any context.
 ctypedef int (*failslab_hook)(kmem_cache *c, u64 gfp, u32 site) noexcept
@@ -57,6 +58,16 @@ ctypedef int (*free_policy)(slab *s, u64 phys, u64 truth, u64 was, u32 site) noe
 cdef alloc_policy build_alloc
 cdef free_policy build_free
 cdef void set_build(alloc_policy alloc, free_policy free) noexcept
+# What a debugging build does besides; NULL in others. With a slab that nobody else has:
+# prepare its objects (False: the host has no memory); say whether all are as free ones are.
+ctypedef bint (*slab_policy)(kmem_cache *c, slab *s) noexcept
+cdef slab_policy build_slab
+cdef slab_policy build_whole
+# Make an object as free ones are, whatever it was. Before a free, outside of the call.
+ctypedef void (*settle_policy)(kmem_cache *c, u64 phys) noexcept
+cdef settle_policy build_settle
+ctypedef int (*before_free_policy)(u64 address) except -1
+cdef before_free_policy build_before_free
 # kmem_cache_grow, which stands on this module
 ctypedef int (*grow_function)(kmem_cache *c, u64 gfp, u32 site) except -1
 cdef grow_function grow_hook
@@ -75,6 +86,8 @@ cdef u64 asked_alloc(kmem_cache *c, u64 gfp, u32 site) except? 0
 cdef void flush_array(kmem_cache *c, array_cache *ac, u32 from_, u64 cpu) noexcept
 cdef u64 alloc_slowpath(kmem_cache *c, u64 gfp, u32 site) except? 0
 cdef u64 refill(kmem_cache *c, u32 site) noexcept
+# Fill this CPU's array up to its batchcount, locked; True: there is an object in it.
+cdef bint fill_array(kmem_cache *c, array_cache *ac) noexcept
 cdef u64 take_one(kmem_cache *c, u32 site) noexcept
 # By (size + 31) >> 5 and whether for DMA: the index of the general cache, 0: too large.
 cdef u16 size_caches[4097][2]

@@ -139,7 +139,7 @@ def ksize(address: object) -> int:
     if s == cython.NULL:
         slab_report.bad_free("ksize", a, FREE_NOT_SLAB, 0)
         return 0
-    return caches[s.cache].objsize
+    return caches[s.cache].payload
 
 
 def kmem_cache_size(cachep: object) -> int:
@@ -147,7 +147,7 @@ def kmem_cache_size(cachep: object) -> int:
     c: cython.pointer[kmem_cache] = cache_at(int_or_address_of(cachep))
     if c == cython.NULL:
         c = checked_cache(int_or_address_of(cachep), "kmem_cache_size")
-    return c.objsize
+    return c.payload
 
 
 def checked_cache(address, what):
@@ -269,6 +269,8 @@ def plain_free(s, phys, truth, was, site):
 
 
 def free_call_slowpath(c, address, site):
+    if build_before_free != cython.NULL:
+        build_before_free(address)
     enter()
     refused: cython.int = kmem_cache_free_inside(c, address, site)
     leave()
@@ -343,17 +345,27 @@ def alloc_slowpath(c, gfp, site):
 def refill(c, site):
     """Fill this CPU's array up to its batchcount and pop one object; 0: no slab has any."""
     ac: cython.pointer[array_cache] = my_array(cython.address(view), this_cpu, c.index)
+    i: u32
+    if not fill_array(c, ac):
+        return take_one(c, site) if ac.limit == 0 else 0
+    i = ac.entry[ac.avail - 1]
+    address: u64 = place_address(truths[i])
+    truths[i] = object_owner(site)
+    compiler_barrier()
+    ac.avail -= 1
+    return address
+
+
+def fill_array(c, ac):
     n: u32 = ac.batchcount
     i: u32
     here: u64 = cached_by(this_cpu)
     while ac.avail != 0 and truths[ac.entry[ac.avail - 1]] & OBJECT_HOLDER != here:
         ac.avail -= 1
         c.repaired += 1
-    if ac.avail == 0 and ac.limit == 0:
-        return take_one(c, site)
-    if ac.avail == 0:
+    if ac.avail == 0 and ac.limit != 0:
         ac.allocmiss += 1
-    while ac.avail == 0 or n < ac.batchcount:
+    while ac.limit != 0 and (ac.avail == 0 or n < ac.batchcount):
         if n == 0 or c.firstnotfull == cython.NULL:
             break
         i = take_object(c, here)
@@ -363,14 +375,7 @@ def refill(c, site):
             compiler_barrier()
             ac.avail += 1
             n -= 1
-    if ac.avail == 0:
-        return 0
-    i = ac.entry[ac.avail - 1]
-    address: u64 = place_address(truths[i])
-    truths[i] = object_owner(site)
-    compiler_barrier()
-    ac.avail -= 1
-    return address
+    return ac.avail != 0
 
 
 def take_one(c, site):

@@ -23,7 +23,9 @@ cdef page *first_page(slab *s) noexcept
 cdef void come_back_quietly() noexcept
 
 # Take a slab apart that the caller has made SLAB_DYING, its own: destructors, then its pages.
-cdef int kmem_slab_destroy(kmem_cache *c, slab *s) except -1
+# What a debugging build finds damaged it raises, or with `quiet` logs.
+cdef int kmem_slab_destroy(kmem_cache *c, slab *s, bint quiet) except -1
+cdef int report_slab(slab *s, bint quiet) except -1
 cdef void release_slab(kmem_cache *c, slab *s) noexcept
 
 # An object of the slab allocator itself; its truth says for what (a pfn, a cache index).

@@ -10,6 +10,7 @@ when the page allocator stores that they are free.
 """
 
 import cython
+from cython.cimports.cpus import segment_cy
 from cython.cimports.cpus.atomic import atomic64_xchg, compiler_barrier, unlikely
 from cython.cimports.cpus.event_cy import log_text
 from cython.cimports.cpus.kill_cy import (
@@ -20,6 +21,7 @@ from cython.cimports.cpus.kill_cy import (
 )
 from cython.cimports.cpus.percpu_cy import (
     HARDIRQ_MASK,
+    PREEMPT_OFFSET,
     SOFTIRQ_MASK,
     call_out,
     come_back,
@@ -79,7 +81,7 @@ from cython.cimports.smpmm.mm.slab_list_cy import (
 )
 from cython.cimports.smpmm.mm.zone_cy import free_block, set_page_slab
 
-from smpmm.mm import slab_report
+from smpmm.mm import slab_corruption, slab_report
 
 CTOR_CONSTRUCTOR = 1
 CTOR_ATOMIC = 2
@@ -228,12 +230,14 @@ def init_slab(c, p, offset, management):
     s.cache = cython.cast(u16, c.index)
     s.objsize = c.objsize
     s.reciprocal = c.reciprocal
-    s.s_mem = (pfn << PAGE_SHIFT) + offset
+    s.s_mem = (pfn << PAGE_SHIFT) + offset + c.first_bytes
     s.management = management
     s.truth = cython.cast(u32, pfn * PAGE_OBJECTS)
     if c.objsize * PAGE_OBJECTS < PAGE_SIZE:
         s.truth = cython.cast(u32, nr_truths + pfn * PAGE_SMALL_OBJECTS)
-    if not reserve_truths(s.truth, c.num):
+    if not reserve_truths(s.truth, c.num) or (
+        slab_cy.build_slab != cython.NULL and not slab_cy.build_slab(c, s)
+    ):
         log_text(b"slab: the host has no memory for truth words", 44, 3)
         forget_pages(c, s)
         free_block(p, c.gfporder, PAGE_ALLOC, slab_global.site_grow)
@@ -250,23 +254,35 @@ def init_slab(c, p, offset, management):
 def write_slab_t(s):
     """Write the constant words of slab_t in RAM, where a reader of memory expects them."""
     words: cython.pointer[u32] = cython.cast(cython.pointer[u32], ram + s.management)
-    words[2] = cython.cast(u32, s.s_mem - (cython.cast(u64, s - slabs) << PAGE_SHIFT))
-    words[3] = cython.cast(u32, direct_start + s.s_mem)
+    start: u64 = s.s_mem - caches[s.cache].first_bytes
+    words[2] = cython.cast(u32, start - (cython.cast(u64, s - slabs) << PAGE_SHIFT))
+    words[3] = cython.cast(u32, direct_start + start)
 
 
 def construct(c, s, gfp):
     """Call the constructor for each object of a new slab. -1: it raised, and the slab is
-    gone."""
+    gone.
+
+    One that is told not to sleep is atomic context, where a breach is refused: 2.4 has no
+    count that would say so, and where it may go on sleeping no other task must see ours.
+    """
     flags: u64 = CTOR_CONSTRUCTOR
+    count: u64 = 0
     if gfp & slab_global.level_mask == gfp_high:
         flags |= CTOR_ATOMIC
+        count = 0 if segment_cy.header.on_bug != 0 else PREEMPT_OFFSET
+    this_cpu.preempt_count += count
     try:
         call_for_each(c, s, c.ctor, flags)
+        if slab_cy.build_whole != cython.NULL and not slab_cy.build_whole(c, s):
+            report_slab(s, False)
     except BaseException:
         come_back_quietly()
+        this_cpu.preempt_count -= count
         abandon(c, s)
         leave()
         raise
+    this_cpu.preempt_count -= count
     return 0
 
 
@@ -336,16 +352,29 @@ def first_page(s):
     return pfn_to_page(cython.cast(u64, s - slabs))
 
 
+def report_slab(s, quiet):
+    """Report the damage in a slab that is being taken apart, outside of the call; `quiet`: in
+    the log only, for whoever reclaims memory has nothing to do with it."""
+    call_out()
+    slab_corruption.damaged_slab(s - slabs, quiet)
+    come_back()
+    return 0
+
+
 def release_slab(c, s):
     kill_point(KILL_SLAB_DESTROY)
     forget_objects(c, s)
     free_block(first_page(s), c.gfporder, PAGE_SLAB, slab_global.site_grow)
 
 
-def kmem_slab_destroy(c, s):
-    if c.dtor != 0:
+def kmem_slab_destroy(c, s, quiet):
+    whole: cython.bint = slab_cy.build_whole == cython.NULL or slab_cy.build_whole(c, s)
+    if c.dtor != 0 or not whole:
         try:
-            call_for_each(c, s, c.dtor, 0)
+            if not whole:
+                report_slab(s, quiet)
+            if c.dtor != 0:
+                call_for_each(c, s, c.dtor, 0)
         except BaseException:
             come_back_quietly()
             release_slab(c, s)

@@ -45,6 +45,11 @@ cdef enum:
     SLAB_GROWING = 1             # private to the process `owner`, which makes it
     SLAB_DYING = 2               # private to the process `owner`, which takes it apart
 
+    # kmem_cache.flags, in a debugging build only
+    SLAB_DEBUG_INITIAL = 0x200
+    SLAB_RED_ZONE = 0x400
+    SLAB_POISON = 0x800
+
     CFLGS_OFF_SLAB = 0x10000
     CFLGS_FAILSLAB = 0x20000     # marked for failslab's cache filter
     RECIPROCAL_SHIFT = 40
@@ -52,7 +57,7 @@ cdef enum:
 
 cdef public struct slab:                 # 64 bytes; one for each frame that heads a slab
     # constant while the slab lives; a free reads this half
-    u64 s_mem                    # physical address of the first object
+    u64 s_mem                    # physical address of the first object, behind its red zone
     u64 reciprocal               # of objsize, as in its cache
     u32 truth                    # index of the first object's truth word
     u32 objsize
@@ -101,6 +106,10 @@ cdef public struct kmem_cache:           # one for each index; the handle names 
     u64 born                     # order in the chain: the newest stands behind kmem_cache
     u32 creator                  # owner_word of who creates or destroys it, 0 = nobody
     u32 site                     # call site of its creation, 0 = boot
+    u32 red_bytes                # of the red zone before each object and of that behind it
+    u32 payload                  # what is an object's user's; objsize without red zones
+    u32 first_bytes              # from where the kernel has its first object to s_mem
+    u32 spare
     # guarded by the lock
     spinlock lock
     u32 colour_next
@@ -148,6 +157,8 @@ cdef u8 *growings                # [NR_CACHES][256]: slabs that a process slot i
 # Back the truth words [first, first + nr) with host memory: their region is full of holes.
 # False: the host has none. Inside, no lock.
 cdef bint reserve_truths(u64 first, u64 nr) noexcept
+# The same for any region of holes: bytes [first, first + bytes) of what begins at `base`.
+cdef bint reserve_steps(u8 *base, u8 *backed, u64 first, u64 bytes) noexcept
 cdef u8 *truths_backed           # one for each TRUTH_STEP bytes of the region
 
 cdef array_cache *arrays         # [CPUs][NR_CACHES]

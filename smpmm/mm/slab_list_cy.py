@@ -65,17 +65,23 @@ def attach(config: object = None) -> None:
 
 
 def reserve_truths(first, nr):
-    step: u64 = first * 8 >> TRUTH_STEP_SHIFT
-    end: u64 = ((first + nr) * 8 - 1) >> TRUTH_STEP_SHIFT
-    offset: u64 = cython.cast(u64, truths) - cython.cast(u64, ram)
+    return reserve_steps(
+        cython.cast(cython.pointer[u8], truths), truths_backed, first * 8, nr * 8
+    )
+
+
+def reserve_steps(base, backed, first, bytes):
+    step: u64 = first >> TRUTH_STEP_SHIFT
+    end: u64 = (first + bytes - 1) >> TRUTH_STEP_SHIFT
+    offset: u64 = cython.cast(u64, base) - cython.cast(u64, ram)
     while step <= end:
         # No descriptor: the segment is anonymous memory, which needs no reservation.
-        if truths_backed[step] == 0 and segment_fd != 0:
+        if backed[step] == 0 and segment_fd != 0:
             if segment_reserve(
                 offset + (step << TRUTH_STEP_SHIFT), cython.cast(u64, 1) << TRUTH_STEP_SHIFT
             ):
                 return False
-            truths_backed[step] = 1
+            backed[step] = 1
         step += 1
     return True
 
@@ -136,7 +142,7 @@ def take_object(c, holder):
             return BUFCTL_END
         nr = s.free
     t = truths + s.truth + nr
-    if holder & OBJECT_KIND == OBJECT_CACHED:
+    if holder & OBJECT_KIND != OBJECT_ALLOC:
         t[0] = (t[0] & ~cython.cast(u64, OBJECT_HOLDER)) | holder
     else:
         t[0] = holder

@@ -13,6 +13,9 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from smpmm.profile import Profile
 
+SLAB_DEBUG_INITIAL: Final = 0x200
+SLAB_RED_ZONE: Final = 0x400
+SLAB_POISON: Final = 0x800
 SLAB_NO_REAP: Final = 0x1000
 SLAB_HWCACHE_ALIGN: Final = 0x2000
 SLAB_CACHE_DMA: Final = 0x4000
@@ -30,6 +33,7 @@ class SlabProfile:
     sizeof_kmem_cache: int = 232  # kmem_cache_t of an SMP build: one list, 32 CPUs
     sizeof_statistics: int = 40  # what STATS adds to it
     sizeof_cpucache: int = 8  # cpucache_t without its entries
+    debugging_flags: int = SLAB_DEBUG_INITIAL | SLAB_RED_ZONE | SLAB_POISON
     max_order: int = 5  # MAX_OBJ_ORDER, MAX_GFP_ORDER
     name_length: int = 20  # CACHE_NAMELEN, the final NUL included
     general_sizes: tuple[int, ...] = tuple(32 << i for i in range(13))
@@ -41,6 +45,12 @@ class SlabProfile:
     reap_scan: int = 10  # caches looked at by one kmem_cache_reap
     reap_perfect: int = 10  # free slabs that end its search
     statistics: bool = False  # built with STATS
+    debug: bool = False  # built with DEBUG and FORCED_DEBUG, which brings STATS too
+
+    @property
+    def accepted_flags(self) -> int:
+        """The flags that kmem_cache_create takes in this build."""
+        return self.create_mask | (self.debugging_flags if self.debug else 0)
 
     @property
     def sizeof_descriptor(self) -> int:
@@ -69,6 +79,9 @@ class Geometry:
     colour_off: int
     slab_size: int  # management: slab_t and its bufctl array, in whole cache lines
     forced_align: bool  # the size was no multiple of a word
+    red_bytes: int  # of the red zone before an object, and of that behind it
+    first_bytes: int  # from where the kernel has its first object to what its user has of it
+    payload: int  # what its user has of objsize
 
 
 def align_up(value: int, align: int) -> int:
@@ -96,9 +109,17 @@ def largest_on_slab(profile: SlabProfile) -> int:
 def geometry(
     profile: SlabProfile, size: int, offset: int = 0, flags: int = 0, ram_bytes: int = 64 << 20
 ) -> Geometry:
-    """Work out a cache's slabs; `num` 0: no slab of any order holds an object."""
+    """Work out a cache's slabs; `num` 0: no slab of any order holds an object.
+
+    A red zone, which only a debugging build has, leaves no alignment to cache lines.
+    """
     l1 = profile.l1_cache_bytes
-    objsize = align_up(size, profile.bytes_per_word)
+    payload = align_up(size, profile.bytes_per_word)
+    forced_align = payload != size
+    red_bytes = profile.bytes_per_word if flags & SLAB_RED_ZONE else 0
+    objsize = payload + 2 * red_bytes
+    if red_bytes:
+        flags &= ~SLAB_HWCACHE_ALIGN
     align = l1 if flags & SLAB_HWCACHE_ALIGN else profile.bytes_per_word
     off_slab = objsize >= profile.page_bytes // 8
     if flags & SLAB_HWCACHE_ALIGN:
@@ -110,6 +131,10 @@ def geometry(
     if off_slab and left >= slab_size:
         off_slab = False
         left -= slab_size
+    padding = 0 if off_slab else slab_size - profile.sizeof_slab - num * profile.sizeof_bufctl
+    first_bytes = _first_bytes(red_bytes, left, padding)
+    if first_bytes < 0:  # an object less
+        num, left, first_bytes = num - 1, left + objsize, 8
     colour_off = align_up(offset, align) or l1
     return Geometry(
         objsize=objsize,
@@ -119,8 +144,46 @@ def geometry(
         colour=left // colour_off,
         colour_off=colour_off,
         slab_size=slab_size,
-        forced_align=objsize != size and bool(size % profile.bytes_per_word),
+        forced_align=forced_align,
+        red_bytes=red_bytes,
+        first_bytes=first_bytes,
+        payload=objsize - 2 * red_bytes,
     )
+
+
+def _first_bytes(red_bytes: int, left: int, padding: int) -> int:
+    """Return how far behind the start of the objects the first one's user begins.
+
+    Behind a red zone of four bytes, where the kernel has it, no lock of ours would be aligned:
+    they have words of eight. There is room for the red zone in the management's padding, or
+    for four bytes more in what the slab has left over. -1: there is none.
+    """
+    if red_bytes != 4:
+        return red_bytes
+    return 8 if left >= 4 else 0 if padding >= 4 else -1
+
+
+def debugging_flags(
+    profile: SlabProfile, size: int, flags: int, has_ctor: bool
+) -> tuple[int, list[str]]:
+    """Return the flags that a debugging build gives a cache, and what it says of those that it
+    drops: a constructor and poison exclude each other, red zones are for small objects."""
+    said: list[str] = []
+    if not profile.debug:
+        return flags, said
+    if flags & SLAB_DEBUG_INITIAL and not has_ctor:
+        said.append("No con, but init state check requested")
+        flags &= ~SLAB_DEBUG_INITIAL
+    if flags & SLAB_POISON and has_ctor:
+        said.append("Poisoning requested, but con given")
+        flags &= ~SLAB_POISON
+    if size < profile.page_bytes // 8:
+        flags |= SLAB_RED_ZONE
+    if not has_ctor:
+        flags |= SLAB_POISON
+    if flags & SLAB_RED_ZONE:
+        flags &= ~SLAB_HWCACHE_ALIGN
+    return flags, said
 
 
 def _order(
@@ -166,7 +229,11 @@ def slab_profile(config: object) -> SlabProfile:
     figures = PROFILES.get(key)
     if figures is None:
         figures = SLAB_2_4_5_I386 if profile is None else _borrowed(profile)
-    return replace(figures, statistics=bool(options.get("slab_statistics")))
+    return replace(
+        figures,
+        statistics=bool(options.get("slab_statistics") or options.get("slab_debug")),
+        debug=bool(options.get("slab_debug")),
+    )
 
 
 def _borrowed(profile: Profile) -> SlabProfile:

@@ -144,6 +144,9 @@ def recover_objects(c, s, holder):
     num: u32 = c.num
     for nr in range(num):
         if truths[first + nr] & OBJECT_HOLDER == holder:
+            # What was on its way may be half written; in an array it is as free ones are.
+            if slab_cy.build_settle != cython.NULL and holder & OBJECT_KIND == OBJECT_FREEING:
+                slab_cy.build_settle(c, s.s_mem + cython.cast(u64, nr) * c.objsize)
             give_object(c, first + nr)
 
 

@@ -6,11 +6,17 @@ from cpus import bug, callsite_cy, percpu_cy
 from cpus.errors import BadFree, KernelBug, NullDereference
 
 FREE_NOT_SLAB, FREE_INTERIOR, FREE_TWICE, FREE_WRONG_CACHE, FREE_KERNELS = range(1, 6)
+FREE_OVERWRITTEN = 6
 
 LINUX_BAD_FREE = "undefined: whatever the page's list words name is taken for a cache"
 LINUX_INTERIOR = "the address goes to the free list and is handed out again as it is"
 LINUX_TWICE = "silent: the object goes to the free list twice and is handed out twice"
 LINUX_WRONG_CACHE = "silent: the object goes to the other cache's free list"
+# Built with DEBUG it says BUG; of an object that is free when that comes to its slab.
+LINUX_DEBUG = "BUG(): invalid operand, the task is killed"
+LINUX_DEBUG_TWICE = (
+    "BUG() when the object goes from the CPU's array to its slab, with the cache's lock held"
+)
 LINUX_NO_CACHE = "undefined: the memory is read as if it still were a cache"
 
 
@@ -23,6 +29,11 @@ def _state():
 def cache_name(index: int) -> str:
     """Return the name of a cache by its place in the table."""
     return _state().cache_info(index)["name"]
+
+
+def object_info(address: int) -> dict:
+    """Return what the truth says of the object around an address."""
+    return _state().object_info(address)
 
 
 def holder_text(info: dict) -> str:
@@ -47,7 +58,7 @@ def object_text(info: dict) -> str:
         return f"slab {info['slab']:#010x} of {info['cache']}: {holder_text(info)}"
     return (
         f"object {info['address']:#010x}, number {info['nr']} of slab {info['slab']:#010x}, "
-        f"cache {info['cache']} ({info['objsize']} bytes): {holder_text(info)}"
+        f"cache {info['cache']} ({info['payload']} bytes): {holder_text(info)}"
     )
 
 
@@ -63,7 +74,13 @@ def page_text(address: int) -> str:
 
 def bad_free(call: str, address: int, refused: int, cache: int) -> None:
     """Report a free that the truth forbids; nothing was changed."""
+    from smpmm.mm import slab_corruption, slab_debug_cy
+
+    if refused == FREE_OVERWRITTEN:
+        slab_corruption.overwritten(call, address)
+        return
     info = _state().object_info(address)
+    debug = slab_debug_cy.is_built()
     if refused == FREE_NOT_SLAB or not info:
         title = f"{call}: bad ptr {address:#010x}: not of a slab, {page_text(address)}"
         linux = LINUX_BAD_FREE
@@ -84,7 +101,12 @@ def bad_free(call: str, address: int, refused: int, cache: int) -> None:
         title = f"{call}: double free of {address:#010x}, cache {info['cache']}"
         linux = LINUX_TWICE
     extra = [object_text(info)] if info else bug.address_lines(address)
-    bug.report(BadFree, f"BUG: {title}", linux=linux, ending=bug.WARN, extra=extra)
+    ending = bug.WARN
+    if debug:
+        linux = LINUX_DEBUG_TWICE if refused == FREE_TWICE else LINUX_DEBUG
+        ending = bug.OOPS
+        extra += slab_corruption.history(info.get("address", address))
+    bug.report(BadFree, f"BUG: {title}", linux=linux, ending=ending, extra=extra)
 
 
 def bad_cache(call: str, address: int) -> None:

@@ -101,6 +101,7 @@ def object_info(address: cython.ulonglong) -> dict:
         "cache": cython.cast(bytes, c.name).decode(),
         "cache_index": c.index,
         "objsize": c.objsize,
+        "payload": c.payload,
         "slab": direct_start + (cython.cast(u64, s - slabs) << PAGE_SHIFT),
     }
     phys: u64 = address - direct_start
@@ -121,6 +122,8 @@ def cache_info(index: cython.int) -> dict:
         "state": c.state,
         "address": c.address,
         "objsize": c.objsize,
+        "payload": c.payload,
+        "red_bytes": c.red_bytes,
         "num": c.num,
         "gfporder": c.gfporder,
         "flags": c.flags,
@@ -210,7 +213,7 @@ def slab_info(pfn: cython.ulonglong) -> dict:
         "state": s.state,
         "owner": s.owner,
         "cache": s.cache,
-        "colouroff": s.s_mem - (pfn << PAGE_SHIFT),
+        "colouroff": s.s_mem - caches[s.cache].first_bytes - (pfn << PAGE_SHIFT),
         "truth": s.truth,
         "s_mem": s.s_mem,
         "management": s.management,

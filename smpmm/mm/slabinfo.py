@@ -10,7 +10,7 @@ import re
 
 from cpus.errors import ConfigError
 from smpmm import symbols
-from smpmm.mm import cache_cy, shrink_cy, slab_state_cy
+from smpmm.mm import cache_cy, cpucache_cy, shrink_cy, slab_build_cy, slab_state_cy
 
 COLUMNS_2_1 = (
     "# name            <active_objs> <num_objs> <objsize> <objperslab> <pagesperslab> "
@@ -35,7 +35,7 @@ def slabinfo_text(version: str = "1.1") -> str:
     """Return the file in layout `version`, "1.1" or "2.1". Takes each cache's lock in turn."""
     if version not in ("1.1", "2.1"):
         raise ConfigError(f"slabinfo version {version!r}: there is 1.1 and 2.1")
-    statistics = cache_cy.profile.statistics
+    statistics = slab_build_cy.counts()
     row = _row_1_1 if version == "1.1" else _row_2_1
     text = f"slabinfo - version: {version}{' (statistics)' if statistics else ''}"
     if version == "1.1":
@@ -111,7 +111,7 @@ def slabinfo_write(data: str | bytes) -> int:
         index = cache_cy.find_cache(name)
         if index < 0:
             return -EINVAL
-        error = shrink_cy.tune_cpucache(index, limit, batchcount)
+        error = cpucache_cy.tune_cpucache(index, limit, batchcount)
     finally:
         shrink_cy.chain_up()
     return error or len(text.encode())

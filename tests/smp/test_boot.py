@@ -134,11 +134,6 @@ def test_a_nudge_before_a_process_is_ready_does_not_end_it():
         assert machine.run(ignored_signals) >> (signal.SIGUSR1 - 1) & 1
 
 
-def test_an_option_without_effect_is_told_in_the_log():
-    with Machine(cpus=1, mem="4M", cmdline="slab_debug=FZP") as machine:
-        assert "smpmm: slab_debug is not built into this kernel: ignored" in machine.dmesg()
-
-
 def test_a_closed_machine_says_so():
     machine = Machine(cpus=1, mem="4M")
     machine.close()

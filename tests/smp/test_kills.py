@@ -150,9 +150,9 @@ def still_there(each: psutil.Process | Path) -> bool:
     return each.exists() if isinstance(each, Path) else each.is_running()
 
 
-def kill_until_two_are_left(seed: int, nr_cpus: int) -> list:
+def kill_until_two_are_left(seed: int, nr_cpus: int, **options) -> list:
     """Kill CPUs, and now and then a handler or device; returns a record of each death."""
-    machine = Machine(cpus=nr_cpus, mem="40M", highmem="8M", seed=seed)
+    machine = Machine(cpus=nr_cpus, mem="40M", highmem="8M", seed=seed, **options)
     try:
         load = Load(machine, seed)
         handler_at = load.dice.randrange(nr_cpus)
@@ -198,6 +198,12 @@ def test_processes_killed_at_random_instants_harm_nobody(first: int, last: int) 
         f"{sum(bool(d.waiting_lock) for d in counted)} waited for one, "
         f"{sum(d.is_cpu for d in counted)} in an interrupt"
     )
+
+
+@pytest.mark.timeout(600)
+def test_processes_killed_in_a_debugging_build_leave_every_object_whole() -> None:
+    deaths = kill_until_two_are_left(7, 10, slab_debug=True)
+    print(f"{len(deaths)} kills")
 
 
 # Points of a handler's process, and those that need one that lives: first on a machine.

@@ -10,6 +10,7 @@ import signal
 import pytest
 
 from cpus import kill_cy, percpu_cy, reap_cy
+from smpmm.invariants import check_objects
 from smpmm.mm import (
     cache_cy,
     page_calls_cy,
@@ -64,6 +65,7 @@ def bury(slot: int = 1, cpu: int = 1) -> int:
     percpu_cy.mark_dead(slot)
     reap_cy.reap_slot(slot)
     slab_recover_cy.recover(slot, KIND_CPU, cpu)
+    check_objects()
     zone_cy.rebuild()
     slab_check.check_slabs()
     page_check_cy.check_pages()
@@ -87,9 +89,9 @@ def shrink_all() -> None:
             shrink_cy.kmem_cache_shrink(slab_state_cy.cache_info(index)["address"])
 
 
-@pytest.fixture
-def free_pages() -> int:
-    slab_machine(16 << 20, cpus=2)
+@pytest.fixture(params=[False, True], ids=["plain", "slab_debug"])
+def free_pages(request) -> int:
+    slab_machine(16 << 20, cpus=2, options={"slab_debug": request.param})
     work(2)
     left = [o["address"] for o in slab_state_cy.allocated_objects()]
     for address in left:
@@ -112,6 +114,25 @@ def test_a_death_at_a_named_point_loses_nothing(free_pages, point) -> None:
     assert page_calls_cy.nr_free_pages() == free_pages
     work(1)
     slab_check.check_slabs()
+
+
+def test_a_death_while_a_debugged_object_is_on_its_way_loses_nothing() -> None:
+    slab_machine(16 << 20, cpus=2, options={"slab_debug": True})
+    made = cache_cy.kmem_cache_create("c0.way", 600, 0, 0, None, None)
+    held = slab_cy.kmem_cache_alloc(made, GFP_KERNEL)
+    for first in (True, False):  # on the way to its user, and back
+
+        def die(alloc: bool = first) -> None:
+            be_cpu1()
+            if alloc:
+                kill_cy.arm("slab_claimed")
+                slab_cy.kmem_cache_alloc(made, GFP_KERNEL)
+            kill_cy.arm("slab_claimed")
+            slab_cy.kmem_cache_free(made, held)
+
+        in_child(die, expect=signal.SIGKILL)
+        assert bury() == 0
+    assert shrink_cy.kmem_cache_destroy(made) == 0
 
 
 def test_a_death_in_a_constructor_loses_nothing(free_pages) -> None:

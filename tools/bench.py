@@ -97,6 +97,25 @@ def pair_rows(effort: Effort) -> Iterator[Row]:
     )  # fmt: skip
 
 
+def area_rows(effort: Effort) -> Iterator[Row]:
+    ns = bench_host.areas(effort.rounds, effort.pairs)
+    yield Row(
+        "vmalloc+vfree of 64 KiB / order-4 page pair, from Python",
+        ns["vmalloc"] / ns["order4"], "x", 20,
+        detail=f"{ns['vmalloc']:.0f} / {ns['order4']:.0f} ns",
+    )  # fmt: skip
+    yield Row(
+        "the same, touched once / mmap and munmap of its frames by the host",
+        ns["touched"] / ns["host"], "x", 2,
+        detail=f"{ns['touched']:.0f} / {ns['host']:.0f} ns, of 16 scattered frames",
+    )  # fmt: skip
+    few, many = (ns[f"beside {nr}"] for nr in bench_host.MANY_AREAS)
+    yield Row(
+        "vmalloc+vfree beside 15,000 areas / beside 10", many / few, "x", 2,
+        detail=f"{many:.0f} / {few:.0f} ns; areas of one page, one touched in each turn",
+    )  # fmt: skip
+
+
 def scaling_rows(effort: Effort) -> Iterator[Row]:
     rates, busy, host = bench_host.scaling((1, 2, 8), effort.window_s, effort.windows)
     text = ", ".join(f"{n}: {rate / 1e6:.2f} M/s" for n, rate in rates.items())
@@ -165,6 +184,7 @@ def idle_rows(effort: Effort) -> Iterator[Row]:
 
 GROUPS: Final[dict[str, Callable[[Effort], Iterator[Row]]]] = {
     "pairs": pair_rows,
+    "areas": area_rows,
     "scaling": scaling_rows,
     "devices": device_rows,
     "boot": boot_rows,

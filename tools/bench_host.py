@@ -16,6 +16,7 @@ SEGMENT: Final = re.compile(
 OWN_FUNCTION: Final = eval("lambda: None", {"__name__": "__main__"})
 START_S: Final = 0.05  # from now until all CPUs begin together
 DEADLINE_S: Final = 10.0
+MANY_AREAS: Final = (10, 15_000)
 
 
 def pairs(rounds: int, nr: int) -> dict[str, float]:
@@ -24,6 +25,17 @@ def pairs(rounds: int, nr: int) -> dict[str, float]:
         result = machine.run(bench_tasks.pairs, rounds, nr)
         both = machine.run(bench_tasks.lock_statistics, rounds, nr)
     return {**result, "page_with": both["with"], "page_without": both["without"]}
+
+
+def areas(rounds: int, nr: int) -> dict[str, float]:
+    """Return ns of a pair of vmalloc and vfree and of what it is compared with, by name."""
+    with Machine(cpus=1, mem="128M") as machine:
+        best = machine.run(bench_tasks.areas, rounds, nr)
+        for nr_areas in MANY_AREAS:
+            best[f"beside {nr_areas}"] = machine.run(
+                bench_tasks.beside_areas, rounds, max(100, nr // 10), nr_areas
+            )
+    return best
 
 
 class Scaling(NamedTuple):

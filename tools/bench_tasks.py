@@ -5,6 +5,7 @@ round of each counts, since whatever disturbs a round makes it slower.
 """
 
 import multiprocessing.heap
+import os
 import time
 from collections.abc import Callable
 from itertools import repeat
@@ -60,6 +61,58 @@ def pairs(rounds: int, nr: int) -> dict[str, float]:
         "page_compiled": (lambda nr: bench_cy.page_loop(nr, 0, flags), nr),
     }
     return in_turn(loops, rounds)
+
+
+def areas(rounds: int, nr: int) -> dict[str, float]:
+    """Time pairs of vmalloc and vfree of 64 KiB, an order-4 pair, and the host's mapping."""
+    fd = os.memfd_create("bench")
+    os.ftruncate(fd, BLOCK_BYTES)
+
+    def touched(nr: int) -> float:
+        began = time.perf_counter_ns()
+        for _ in repeat(None, nr):
+            area = vmalloc(BLOCK_BYTES)
+            memset(area, 1, BLOCK_BYTES)
+            vfree(area)
+        return (time.perf_counter_ns() - began) / nr
+
+    loops = {
+        "order4": (python_pairs(__get_free_pages, free_block, GFP_KERNEL, 4), nr),
+        "vmalloc": (python_pairs(vmalloc, vfree, BLOCK_BYTES), max(100, nr // 10)),
+        "touched": (touched, max(100, nr // 20)),
+        "host": (lambda nr: bench_cy.host_map_loop(nr, fd, 16), max(50, nr // 100)),
+    }
+    best = in_turn(loops, rounds)
+    os.close(fd)
+    return best
+
+
+def free_block(address: int) -> None:
+    free_pages(address, 4)
+
+
+def beside_areas(rounds: int, nr: int, nr_areas: int) -> float:
+    """Time pairs of vmalloc and vfree of 64 KiB with that many areas of a page beside them.
+
+    Each turn also touches one of them.
+    """
+    beside = [vmalloc(PAGE_SIZE) for _ in range(nr_areas)]
+    if not all(beside):
+        raise MemoryError(f"no room for {nr_areas} areas")
+    for area in beside:
+        memset(area, 1, PAGE_SIZE)
+
+    def run(nr: int) -> float:
+        began = time.perf_counter_ns()
+        for turn in range(nr):
+            peek(beside[turn * 7919 % nr_areas], 8)
+            vfree(vmalloc(BLOCK_BYTES))
+        return (time.perf_counter_ns() - began) / nr
+
+    best = in_turn({"beside": (run, nr)}, rounds)["beside"]
+    for area in beside:
+        vfree(area)
+    return best
 
 
 def lock_statistics(rounds: int, nr: int) -> dict[str, float]:

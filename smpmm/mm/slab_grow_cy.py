@@ -196,7 +196,8 @@ def truth_of(address):
 
 def set_kernel_object(address, what):
     t: cython.pointer[u64] = truth_of(address)
-    t[0] = (t[0] & (0xFFFFFFFF ^ OBJECT_KIND)) | OBJECT_KERNEL | what << OBJECT_PID_SHIFT
+    low: u64 = cython.cast(u32, t[0]) & ~cython.cast(u64, OBJECT_KIND)
+    t[0] = low | OBJECT_KERNEL | what << OBJECT_PID_SHIFT
 
 
 def own_kernel_object(address):

@@ -89,9 +89,8 @@ cdef inline void set_page_kind(page *p, u64 kind) noexcept:
     p.truth = p.truth & ~<u64>TRUTH_KIND | kind
 
 cdef inline void set_page_vmalloc(page *p, u64 area) noexcept:
-    p.truth = (
-        p.truth & 0xffffffff & ~<u64>TRUTH_KIND | PAGE_VMALLOC | area << TRUTH_WHO_SHIFT
-    )
+    # By a cast: Cython takes a literal of 32 bits for a Python number.
+    p.truth = <u64><u32>p.truth & ~<u64>TRUTH_KIND | PAGE_VMALLOC | area << TRUTH_WHO_SHIFT
 
 cdef zone *zone_at(u64 index) noexcept
 cdef page *head_page(page *p) noexcept      # first page of its block; no lock, for reports

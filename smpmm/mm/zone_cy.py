@@ -303,7 +303,7 @@ def get_page(p, site):
 
 def set_page_slab(p, cache_index):
     p.flags |= page_cy.PG_SLAB
-    low: u64 = p.truth & 0xFFFFFFFF & ~cython.cast(u64, TRUTH_KIND)
+    low: u64 = cython.cast(u32, p.truth) & ~cython.cast(u64, TRUTH_KIND)
     p.truth = low | PAGE_SLAB | cache_index << TRUTH_WHO_SHIFT
 
 

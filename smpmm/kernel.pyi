@@ -110,31 +110,31 @@ __all__ = [
     "atomic_inc", "atomic_inc_and_test", "atomic_inc_return", "atomic_read", "atomic_set",
     "atomic_sub", "atomic_sub_and_test", "atomic_sub_return", "atomic_t", "barrier",
     "bigphysarea_alloc", "bigphysarea_alloc_pages", "bigphysarea_free",
-    "bigphysarea_free_pages", "capable", "change_bit", "clear_bit", "clear_user", "cli",
-    "complete", "completion", "copy_from_user", "copy_to_user", "create_proc_read_entry",
-    "current", "del_timer", "del_timer_sync", "disable_irq", "disable_irq_nosync", "down",
-    "down_interruptible", "down_read", "down_trylock", "down_write", "enable_irq",
-    "file_operations", "flush_scheduled_tasks", "free_bootmem", "free_irq", "free_page",
-    "free_pages", "get_dma_pages", "get_free_page", "get_free_pages", "get_page", "get_user",
-    "get_zeroed_page", "high_memory", "in_atomic", "in_interrupt", "in_irq", "in_softirq",
-    "init_MUTEX", "init_MUTEX_LOCKED", "init_completion", "init_rwsem", "init_timer",
-    "init_waitqueue_head", "interruptible_sleep_on", "interruptible_sleep_on_timeout",
-    "ioremap", "iounmap", "irqs_disabled", "jiffies", "kernel_thread", "kfree", "kmalloc",
-    "kmap", "kmap_atomic", "kmem_cache_alloc", "kmem_cache_create", "kmem_cache_destroy",
-    "kmem_cache_free", "kmem_cache_reap", "kmem_cache_shrink", "kmem_cache_size", "kunmap",
-    "kunmap_atomic", "list_add", "list_add_tail", "list_del", "list_del_init", "list_empty",
-    "list_entry", "list_for_each", "list_for_each_entry", "list_for_each_entry_safe",
-    "list_for_each_safe", "list_head", "list_splice", "local_bh_disable", "local_bh_enable",
-    "local_irq_disable", "local_irq_enable", "local_irq_restore", "local_irq_save", "mark_bh",
-    "mb", "mdelay", "memcmp", "memcpy", "memcpy_fromio", "memcpy_toio", "memmove", "memset",
-    "memset_io", "might_sleep", "mod_timer", "module_exit", "module_init", "nr_free_pages",
-    "offsetof", "page_address", "page_count", "panic", "peek", "phys_to_virt", "poke",
-    "preempt_disable", "preempt_enable", "printk", "ptr", "put_page", "put_user",
-    "queue_task", "raise_irq", "read_lock", "read_lock_bh", "read_lock_irq",
-    "read_lock_irqsave", "read_unlock", "read_unlock_bh", "read_unlock_irq",
-    "read_unlock_irqrestore", "readb", "readl", "readw", "register_chrdev",
-    "remove_proc_entry", "request_irq", "reserve_bootmem", "restore_flags", "rmb",
-    "rw_semaphore", "rwlock_init", "rwlock_t", "s16", "s32", "s64", "s8", "save_flags",
+    "bigphysarea_free_pages", "bus_to_virt", "capable", "change_bit", "clear_bit",
+    "clear_user", "cli", "complete", "completion", "copy_from_user", "copy_to_user",
+    "create_proc_read_entry", "current", "del_timer", "del_timer_sync", "disable_irq",
+    "disable_irq_nosync", "down", "down_interruptible", "down_read", "down_trylock",
+    "down_write", "enable_irq", "file_operations", "flush_scheduled_tasks", "free_bootmem",
+    "free_irq", "free_page", "free_pages", "get_dma_pages", "get_free_page", "get_free_pages",
+    "get_page", "get_user", "get_zeroed_page", "high_memory", "in_atomic", "in_interrupt",
+    "in_irq", "in_softirq", "init_MUTEX", "init_MUTEX_LOCKED", "init_completion",
+    "init_rwsem", "init_timer", "init_waitqueue_head", "interruptible_sleep_on",
+    "interruptible_sleep_on_timeout", "ioremap", "iounmap", "irqs_disabled", "jiffies",
+    "kernel_thread", "kfree", "kmalloc", "kmap", "kmap_atomic", "kmem_cache_alloc",
+    "kmem_cache_create", "kmem_cache_destroy", "kmem_cache_free", "kmem_cache_reap",
+    "kmem_cache_shrink", "kmem_cache_size", "kunmap", "kunmap_atomic", "list_add",
+    "list_add_tail", "list_del", "list_del_init", "list_empty", "list_entry", "list_for_each",
+    "list_for_each_entry", "list_for_each_entry_safe", "list_for_each_safe", "list_head",
+    "list_splice", "local_bh_disable", "local_bh_enable", "local_irq_disable",
+    "local_irq_enable", "local_irq_restore", "local_irq_save", "mark_bh", "mb", "mdelay",
+    "memcmp", "memcpy", "memcpy_fromio", "memcpy_toio", "memmove", "memset", "memset_io",
+    "might_sleep", "mod_timer", "module_exit", "module_init", "nr_free_pages", "offsetof",
+    "page_address", "page_count", "panic", "peek", "phys_to_virt", "poke", "preempt_disable",
+    "preempt_enable", "printk", "ptr", "put_page", "put_user", "queue_task", "raise_irq",
+    "read_lock", "read_lock_bh", "read_lock_irq", "read_lock_irqsave", "read_unlock",
+    "read_unlock_bh", "read_unlock_irq", "read_unlock_irqrestore", "readb", "readl", "readw",
+    "register_chrdev", "remove_proc_entry", "request_irq", "reserve_bootmem", "restore_flags",
+    "rmb", "rw_semaphore", "rwlock_init", "rwlock_t", "s16", "s32", "s64", "s8", "save_flags",
     "schedule", "schedule_task", "schedule_timeout", "sema_init", "semaphore", "set_bit",
     "set_current_state", "signal_pending", "sizeof", "sleep_on", "sleep_on_timeout", "smp_mb",
     "smp_processor_id", "smp_rmb", "smp_wmb", "spin_is_locked", "spin_lock", "spin_lock_bh",
@@ -145,12 +145,13 @@ __all__ = [
     "tasklet_kill", "tasklet_schedule", "tasklet_struct", "test_and_change_bit",
     "test_and_clear_bit", "test_and_set_bit", "test_bit", "timer_list", "timer_pending",
     "tq_immediate", "tq_struct", "tq_timer", "u16", "u32", "u64", "u8", "udelay",
-    "unregister_chrdev", "up", "up_read", "up_write", "vfree", "virt_to_page", "virt_to_phys",
-    "vm_operations_struct", "vmalloc", "wait_event", "wait_event_interruptible",
-    "wait_for_completion", "wait_queue_head_t", "waitqueue_active", "wake_up", "wake_up_all",
-    "wake_up_interruptible", "wmb", "write_lock", "write_lock_bh", "write_lock_irq",
-    "write_lock_irqsave", "write_trylock", "write_unlock", "write_unlock_bh",
-    "write_unlock_irq", "write_unlock_irqrestore", "writeb", "writel", "writew"
+    "unregister_chrdev", "up", "up_read", "up_write", "vfree", "virt_to_bus", "virt_to_page",
+    "virt_to_phys", "vm_operations_struct", "vmalloc", "wait_event",
+    "wait_event_interruptible", "wait_for_completion", "wait_queue_head_t",
+    "waitqueue_active", "wake_up", "wake_up_all", "wake_up_interruptible", "wmb",
+    "write_lock", "write_lock_bh", "write_lock_irq", "write_lock_irqsave", "write_trylock",
+    "write_unlock", "write_unlock_bh", "write_unlock_irq", "write_unlock_irqrestore",
+    "writeb", "writel", "writew"
 ]
 
 BITS_PER_LONG: Final = 32
@@ -433,6 +434,8 @@ def atomic_sub_return(i: Address, v: Address) -> int:
     """Subtract `i` and return the new value. Any context."""
 def barrier() -> None:
     """Keep the compiler from moving accesses: a call of its own does that anyway."""
+def bus_to_virt(address: Address) -> int:
+    """Return the kernel address of a device's address of memory; arithmetic, as in C."""
 def capable(capability: int) -> bool:
     """Return whether the running task has a capability (CAP_*). Any context."""
 def change_bit(nr: int, address: Address) -> None:
@@ -743,6 +746,8 @@ def up_write(sem: Address) -> None:
     """Give the write side back. Any context."""
 def vfree(addr: Address) -> None:
     """Free an area by its first address; 0 is ignored. Task context: not in an interrupt."""
+def virt_to_bus(address: Address) -> int:
+    """Return the address by which a device reaches memory; arithmetic, as in C."""
 def virt_to_page(addr: Address) -> Any:
     """Return the page of a direct-mapped address as a handle; None when it has none."""
 def virt_to_phys(addr: Address) -> int:

@@ -46,7 +46,7 @@ CALLS: Final = MappingProxyType(
         "smpmm.mm.vmalloc_cy": "vmalloc vfree",
         "smpmm.mm.ioremap_cy": """
             ioremap iounmap vremap readb readw readl writeb writew writel
-            memcpy_fromio memcpy_toio memset_io
+            memcpy_fromio memcpy_toio memset_io virt_to_bus bus_to_virt
             """,
         "smpmm.mm.bootmem_calls": """
             alloc_bootmem alloc_bootmem_low alloc_bootmem_pages alloc_bootmem_low_pages

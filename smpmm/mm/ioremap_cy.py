@@ -297,6 +297,22 @@ def writel(b: object, addr: object) -> None:
     io_write(address_of(addr), cython.cast(u64, whole(b, b"writel", b"b")), 4, b"writel")
 
 
+def virt_to_bus(address: object):
+    """Return the address by which a device reaches memory; arithmetic, as in C.
+
+    For direct-mapped memory; of a vmalloc address it is garbage. Any context.
+    """
+    return (address_of(address) - segment_cy.direct_start) & address_mask
+
+
+def bus_to_virt(address: object):
+    """Return the kernel address of a device's address of memory; arithmetic, as in C.
+
+    Any context.
+    """
+    return (address_of(address) + segment_cy.direct_start) & address_mask
+
+
 def copy_io(what, io, memory, n, fault):
     """Copy between I/O memory and memory (IO_READ: to memory); the bytes done."""
     done: u64 = 0

@@ -164,6 +164,8 @@ VMALLOC = (
     everywhere("writel", lambda env: writel(1, env.area)),
     everywhere("memcpy_fromio", lambda env: memcpy_fromio(env.buffer, env.area, 16)),
     everywhere("memcpy_toio", lambda env: memcpy_toio(env.area, env.buffer, 16)),
+    everywhere("virt_to_bus", lambda env: virt_to_bus(env.buffer)),
+    everywhere("bus_to_virt", lambda env: bus_to_virt(virt_to_bus(env.buffer))),
     everywhere("memset_io", lambda env: memset_io(env.area, 0, 16)),
 )
 

@@ -169,6 +169,20 @@ def test_the_calls_work_on_other_memory_as_on_i386(machine) -> None:
     assert machine.run(of_vmalloc) == [0x0304, 0x0102]
 
 
+def bus_addresses() -> list[int]:
+    page = __get_dma_pages(GFP_KERNEL, 0)
+    found = [virt_to_bus(page), bus_to_virt(virt_to_bus(page)) - page, page]
+    free_page(page)
+    return found
+
+
+@pytest.mark.parametrize("kernel, arch", [("2.4.5", "i386"), ("2.6.11", "x86_64")])
+def test_bus_addresses_are_physical_ones(kernel, arch) -> None:
+    with Machine(cpus=1, kernel=kernel, arch=arch) as booted:
+        bus, difference, page = booted.run(bus_addresses)
+        assert bus < 16 << 20 and difference == 0 and page % PAGE == bus % PAGE
+
+
 def test_proc_iomem_has_the_devices(machine) -> None:
     assert "f0000000-f000ffff : fb\n" in machine.proc("iomem")
 

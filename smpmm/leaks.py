@@ -103,7 +103,7 @@ def _areas(file: str) -> list[Leak]:
     counts: dict[tuple[int, int, str], int] = {}
     for area in vm_state_cy.all_areas():
         kind = "ioremap" if area["flags"] & 1 else "vmalloc"
-        key = (area["caller"], area["size"] - PAGE_BYTES, kind)
+        key = (area["caller"], area["bytes"], kind)
         counts[key] = counts.get(key, 0) + 1
     return [
         Leak(f"area of {kind}", count, count * size, callsite_cy.site_text(site))

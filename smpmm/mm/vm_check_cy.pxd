@@ -22,6 +22,7 @@ cdef enum:
     BAD_PAGE_AREA = 14
     BAD_TABLE = 15
     BAD_TABLE_COUNT = 16
+    BAD_LOST_STRUCT = 17
 
 # What the check of this process found last.
 cdef u64 found_at
@@ -37,6 +38,7 @@ cdef inline u64 mix(u64 pfn) noexcept nogil:
 cdef int check_all() noexcept
 cdef int check_list() noexcept
 cdef int check_infos() noexcept
+cdef int check_structs() noexcept
 cdef int check_tree(u32 tree, u64 *nr) noexcept
 cdef int check_area(u32 number, u64 *mapped) noexcept
 cdef int check_entry(u32 number, u64 address, u64 entry) noexcept

@@ -12,6 +12,7 @@ from cython.cimports.smpmm.mm.page_cy import (
     PAGE_ALLOC,
     PAGE_SHIFT,
     PAGE_SIZE,
+    PAGE_SLAB,
     PAGE_TABLE,
     PAGE_VMALLOC,
     TRUTH_WHO_SHIFT,
@@ -37,7 +38,17 @@ from cython.cimports.smpmm.mm.pgtable_cy import (
     vm_start,
 )
 from cython.cimports.smpmm.mm.slab_grow_cy import truth_of
-from cython.cimports.smpmm.mm.slab_list_cy import OBJECT_ALLOC, OBJECT_KERNEL, OBJECT_KIND
+from cython.cimports.smpmm.mm.slab_list_cy import (
+    OBJECT_ALLOC,
+    OBJECT_KERNEL,
+    OBJECT_KIND,
+    OBJECT_PID_SHIFT,
+    OBJECT_SITE_SHIFT,
+    caches,
+    slab,
+    slabs,
+    truths,
+)
 from cython.cimports.smpmm.mm.vm_area_cy import (
     AREA_DYING,
     AREA_FREE,
@@ -54,6 +65,7 @@ from cython.cimports.smpmm.mm.vm_area_cy import (
     vm_struct,
     vmem,
 )
+from cython.cimports.smpmm.mm.vmalloc_cy import vm_site
 
 from cpus.errors import CorruptionError
 
@@ -66,6 +78,7 @@ INVARIANTS = {
     BAD_NR_AREAS: "The tree holds every area that has a place, and nr_areas counts them.",
     BAD_FREE_INFO: "A free entry of the table of areas is on the list of free ones.",
     BAD_STRUCT: "The vm_struct of an area is an allocated object of the slab allocator's.",
+    BAD_LOST_STRUCT: "Every vm_struct that kmalloc has given out is an area's.",
     BAD_UNMAPPED: "Every page of a live area is mapped.",
     BAD_FRAME: "A mapped frame of RAM is a page of the area that maps it.",
     BAD_GUARD: "The guard page of an area is not mapped.",
@@ -109,6 +122,8 @@ def check_all():
     live: u64
     if code == SOUND:
         code = check_infos()
+    if code == SOUND:
+        code = check_structs()
     if code == SOUND:
         code = check_tree(vmem.tree, cython.address(nr))
     if code == SOUND and nr != vmem.nr_areas:
@@ -198,6 +213,29 @@ def check_infos():
         listed += 1
         number = vm_infos[number].left
     return SOUND if listed == free else fault(BAD_FREE_INFO, 0, listed, free)
+
+
+def check_structs():
+    """Look for an object that was a vm_struct and is no area's any more."""
+    pfn: u64
+    nr: u64
+    truth: u64
+    what: u64
+    s: cython.pointer[slab]
+    for pfn in range(page_cy.nr_pages):
+        s = slabs + pfn
+        if truth_kind(pfn_to_page(pfn).truth) != PAGE_SLAB or pfn_to_page(pfn).slab == 0:
+            continue
+        for nr in range(caches[s.cache].num):
+            truth = truths[s.truth + nr]
+            what = truth >> OBJECT_PID_SHIFT
+            if truth & OBJECT_KIND != OBJECT_KERNEL:
+                continue
+            if (truth >> OBJECT_SITE_SHIFT) & 0xFFFF != vm_site:
+                continue
+            if what == 0 or what > vmem.nr_infos or area_state(what) == AREA_FREE:
+                return fault(BAD_LOST_STRUCT, pfn << PAGE_SHIFT, truth, 0)
+    return SOUND
 
 
 def check_tree(tree, nr):

@@ -14,7 +14,6 @@ from smpmm.mm import page_cy, pgtable_cy, slab_cy, slab_state_cy, vm_state_cy, v
 
 KERN_WARNING: Final = 4
 LIVE: Final = 2
-PAGE_BYTES: Final = 4096
 
 
 def recover(slot: int, kind: int, cpu: int) -> None:
@@ -27,7 +26,7 @@ def recover(slot: int, kind: int, cpu: int) -> None:
             continue
         area = vm_state_cy.area_info(number)
         live[area["caller"]] += 1
-        pages[area["caller"]] += area["size"] // PAGE_BYTES - 1
+        pages[area["caller"]] += area["pages"]
     free_orphans(slot)
     if not live:
         return

@@ -7,7 +7,6 @@ from typing import Any
 from cpus import bug, callsite_cy, percpu_cy
 from cpus.errors import BadFree, KernelBug
 
-PAGE_BYTES = 4096
 VM_IOREMAP = 1
 FREE, BUILDING, LIVE, DYING = range(4)
 
@@ -53,7 +52,7 @@ def describe(address: int) -> list[str]:
 
 def _inside(area: dict[str, Any], address: int) -> str:
     kind = "ioremap" if area["flags"] & VM_IOREMAP else "vmalloc"
-    over = address - (area["addr"] + area["size"] - PAGE_BYTES)
+    over = address - (area["addr"] + area["bytes"])
     if over >= 0:
         return f"{over} bytes after the end of {kind} area {range_text(area)}: its guard page"
     where = f"{address - area['addr']} bytes into {kind} area {range_text(area)}"
@@ -76,9 +75,9 @@ def bad_size(size: int, ram: int) -> None:
     )
 
 
-def bad_vfree(address: int) -> None:
+def bad_vfree(address: int, within_page: bool) -> None:
     """Report a vfree of what is no area's first address; nothing was changed."""
-    what = "bad address" if address % PAGE_BYTES else "nonexistent vm area"
+    what = "bad address" if within_page else "nonexistent vm area"
     bug.report(
         BadFree,
         f"Trying to vfree() {what} ({address:08x})",

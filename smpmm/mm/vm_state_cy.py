@@ -7,6 +7,7 @@ made while it is held: what is returned was true of each area, not of all at one
 import cython
 from cython.cimports.cpus.atomic import atomic64_load
 from cython.cimports.cpus.percpu_cy import enter, leave
+from cython.cimports.smpmm.mm.page_cy import PAGE_SIZE
 from cython.cimports.smpmm.mm.vm_area_cy import (
     AREA_FREE,
     AREA_KIND,
@@ -31,6 +32,8 @@ def info_of(a, number):
         "state": a.truth & AREA_KIND,
         "addr": a.addr,
         "size": a.size,
+        "bytes": a.size - PAGE_SIZE,  # without the guard page
+        "pages": a.size // PAGE_SIZE - 1,
         "phys": a.phys,
         "flags": a.flags,
         "caller": a.caller,

@@ -312,7 +312,7 @@ def vfree(addr: object) -> None:
             take_apart(number, NOBODY, site)
     leave()
     if number == 0:
-        vm_report.bad_vfree(address)
+        vm_report.bad_vfree(address, address & PAGE_MASK != 0)
 
 
 def finish_area(number: cython.uint, slot: cython.ulonglong) -> None:

@@ -12,7 +12,6 @@ from cpus import callsite_cy, word_cy
 from smpmm.mm import vm_state_cy
 
 VM_IOREMAP = 1
-PAGE_BYTES = 4096
 
 
 def vmallocinfo() -> str:
@@ -30,4 +29,4 @@ def line(area: dict[str, Any]) -> str:
         text += f" {function}+{number:#x}/{number:#x}"
     if area["flags"] & VM_IOREMAP:
         return f"{text} phys={area['phys']:x} ioremap\n"
-    return f"{text} pages={area['size'] // PAGE_BYTES - 1} vmalloc\n"
+    return f"{text} pages={area['pages']} vmalloc\n"

@@ -102,6 +102,8 @@ def test_a_struct_that_is_no_object(areas) -> None:
     )
     at = first + 8 * index
     assert "vm_struct of an area" in damaged(at, 0)
+    other = word(at, 64).value & 0xFFFFFFFF | 9999 << 32
+    assert "is an area's" in damaged(at, other)
 
 
 def test_entries_of_the_tables(areas) -> None:

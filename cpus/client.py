@@ -274,7 +274,12 @@ class Task:
         """Raise Deadlock when nothing can wake any task; returns when to look again."""
         if not self._connection.is_alone():
             return MOST_LOOK_S
-        text = self._connection.query("asleep")
+        try:
+            text = self._connection.query("asleep")
+        except MachineError:
+            if self._connection.ended is None:
+                raise
+            return pause  # it ended meanwhile: `result` says by what
         if text is not None and self._pending.answer is None:
             raise Deadlock(f"{self!r} waits for ever: {text.splitlines()[0]}", text)
         return min(2 * pause, MOST_LOOK_S)
